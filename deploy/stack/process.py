@@ -89,14 +89,18 @@ class Process:
 
 
 def start_time(pid):
-    """A process's start in clock ticks as text; None when it is gone or a zombie."""
+    """A process's start in clock ticks as text; None when it is gone or a mere zombie.
+
+    A killed leader is a zombie while its other threads still end and hold ports and files.
+    """
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
         return None
     # The name in parentheses may itself hold blanks and parentheses.
     fields = stat[stat.rindex(")") + 2:].split()
-    return None if fields[0] in "ZX" else fields[19]
+    dead = fields[0] in "ZX" and int(fields[17]) <= 1
+    return None if dead else fields[19]
 
 
 def port_is_free(port):
