@@ -34,11 +34,12 @@ BUILD_PACKAGES = [
     "gcc", "libc6-dev", "cmake", "ninja-build", "pkg-config", "libmariadb-dev", "librdkafka-dev",
     "libhiredis-dev", "libjansson-dev", "libcurl4-openssl-dev", "libsqlite3-dev",
     "libmicrohttpd-dev", "libyaml-dev", "zlib1g-dev", "libzstd-dev", "uthash-dev",
+    "libcmocka-dev",
 ]
 
 # What the tests use on top of both.
 TEST_PACKAGES = [
-    "libcmocka-dev", "kcat", "sqlite3", "sysbench", "python3-jsonschema", "clang",
+    "kcat", "sqlite3", "sysbench", "python3-jsonschema", "clang",
     "libclang-rt-14-dev", "clang-format", "clang-tidy", "valgrind", "unzip",
 ]
 

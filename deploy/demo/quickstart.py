@@ -1,0 +1,263 @@
+"""Shows tailrace at work: real servers, real input, and the proof that the stores are equal.
+
+  deploy/quickstart                          until Ctrl-C
+  deploy/quickstart --once                   unattended; exit 0 only if every store is equal
+  deploy/quickstart --stores sqlite,redis    fewer stores
+  deploy/quickstart clean                    stop what is left and remove the folder
+
+It works in $TAILRACE_QUICKSTART_DIR (default /var/tmp/tailrace-quickstart), from nothing each
+time: tailrace.yaml and endpoints.env are there afterwards. Missing Debian packages are installed
+when it runs as root. TAILRACE_STACK_PORTS=mariadb=3307,kafka=… asks for certain ports.
+Exit: 0 done, 1 something failed, 2 packages or artefacts are missing, 7 a store differs.
+"""
+
+import argparse
+import fcntl
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent / "stack")]
+
+import fetch  # noqa: E402
+from fetch import StackError  # noqa: E402
+from pipeline import ROOT, Pipeline, Program, build  # noqa: E402
+from screen import Rate, Screen, bar  # noqa: E402
+from stack import NAMES, Stack  # noqa: E402
+
+STORES = ("sqlite", "redis", "elasticsearch")
+CATCH_UP_S = 300
+COMPARE_WAIT_S = 60
+MARK = "quickstart.lock"
+MADE_HERE = ("tailrace-*", "tailrace.yaml", "read.db*", "*.log", *NAMES, "stack.json",
+             "endpoints.env", "source.password")
+
+
+class Quickstart:
+    def __init__(self, options):
+        self.options = options
+        self.folder = Path(os.environ.get("TAILRACE_QUICKSTART_DIR",
+                                          "/var/tmp/tailrace-quickstart")).resolve()
+        self.screen = Screen()
+        self.say = self.screen.say
+        self.stack = Stack(self.folder, say=lambda text: self.say(f"  {text}"))
+        self.pipeline = Pipeline(self.folder, options.stores)
+        self.places = {}
+        self.load = None
+        self.lock = None
+
+    # --- beginning and end
+
+    def take_folder(self):
+        """One quickstart at a time in a folder."""
+        if not (self.folder / MARK).exists() and self.folder.exists() and any(
+                self.folder.iterdir()):
+            raise StackError(f"{self.folder} holds files of somebody else; set "
+                             "TAILRACE_QUICKSTART_DIR to another folder")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.lock = open(self.folder / MARK, "w", encoding="utf-8")
+        try:
+            fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise StackError(f"a quickstart already runs in {self.folder}; end it, or set "
+                             "TAILRACE_QUICKSTART_DIR to another folder") from error
+
+    def end_leftovers(self):
+        """Ends what a run that was killed left behind, and forgets its data."""
+        for name in ("capture", *STORES):
+            if (self.folder / f"tailrace-{name}").is_dir():
+                Program(name, self.folder, None, 0).stop()
+        self.stack.down()
+        for pattern in MADE_HERE:
+            for entry in self.folder.glob(pattern):
+                if entry.is_dir() and not entry.is_symlink():
+                    shutil.rmtree(entry)
+                else:
+                    entry.unlink()
+
+    def stop(self):
+        """Ends all that we started, whatever state it is in."""
+        if self.load is not None and self.load.poll() is None:
+            self.load.kill()
+            self.load.wait()
+        self.pipeline.stop()
+        self.stack.down()
+
+    # --- the acts
+
+    def run(self):
+        names = ["mariadb", "kafka", *(one for one in self.options.stores if one != "sqlite")]
+        # Refusals come before anything is made, installed or started.
+        self.stack.check_memory(names)
+        self.stack.check_wanted_ports(names)
+        fetch.install_packages(fetch.packages_for(names) + fetch.BUILD_PACKAGES + ["sysbench"],
+                               self.say)
+        fetch.fetch_artefacts(names, self.say)
+        self.take_folder()
+        try:
+            self.end_leftovers()
+            return self.show(names)
+        except KeyboardInterrupt:
+            self.say("\nstopping everything")
+            return 0 if not self.options.once else 130
+        finally:
+            # A second Ctrl-C must not leave servers behind.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            self.stop()
+
+    def show(self, names):
+        import catalogue
+        import changes
+
+        self.say("building tailrace")
+        build(self.folder / "build.log")
+        self.say(f"starting {', '.join(names)} in {self.folder}")
+        self.places = self.stack.up(names)
+        self.say("reading Debian's package catalogue (apt-cache dumpavail)")
+        packages = catalogue.read_packages(self.say)
+        total = catalogue.load(self.places, packages)
+        self.say(f"loaded {len(packages):,} packages, {total:,} rows in all")
+        self.pipeline.configure(self.places, [catalogue.DATABASE, changes.BENCH_DATABASE])
+        self.say(f"starting capture and {len(self.options.stores)} consumers "
+                 f"({self.pipeline.config})")
+        self.pipeline.start()
+        self.follow(total)
+        equal = self.compare(catalogue.DATABASE)
+
+        self.say("changing the source")
+        changes.make_changes(self.places, self.say)
+        self.follow()
+        equal = self.compare(catalogue.DATABASE) and equal
+
+        self.sysbench(changes)
+        equal = self.compare(catalogue.DATABASE, changes.BENCH_DATABASE) and equal
+        self.say("every store equals the source" if equal else "a store DIFFERS from the source")
+        if not self.options.once:
+            self.suggest()
+            while True:
+                self.pipeline.check_alive()
+                time.sleep(1)
+        return 0 if equal else 7
+
+    def sysbench(self, changes):
+        seconds = self.options.sysbench_seconds
+        self.say(f"sysbench oltp_write_only for {seconds} s on tables of its own")
+        changes.prepare_sysbench(self.places)
+        log = self.folder / "sysbench.log"
+        self.load = changes.start_sysbench(self.places, seconds, log)
+        self.follow(until=self.load)
+        if self.load.returncode != 0:
+            raise StackError(f"sysbench failed: {fetch.last_lines(log.read_text())}")
+
+    def follow(self, total=None, until=None):
+        """Shows a bar per store until each has nothing left to read."""
+        rates = {name: Rate() for name in self.options.stores}
+        end = time.monotonic() + CATCH_UP_S + (self.options.sysbench_seconds if until else 0)
+        quiet = 0
+        while quiet < 2:
+            self.pipeline.check_alive()
+            counts = {name: self.pipeline.counts(name) for name in self.options.stores}
+            behind = [name for name, (_, lag) in counts.items() if lag != 0]
+            loading = until is not None and until.poll() is None
+            # Twice in a row: a record may be on its way between two of the answers.
+            idle = not behind and not loading and self.pipeline.caught_up()
+            quiet = quiet + 1 if idle else 0
+            self.screen.bars([bar(name, applied, total, rates[name].add(applied), lag)
+                              for name, (applied, lag) in counts.items()], last=quiet == 2)
+            if time.monotonic() > end:
+                raise StackError(f"not caught up after {CATCH_UP_S} s: "
+                                 f"{', '.join(behind) or 'capture'}; see the logs below "
+                                 f"{self.folder}")
+            time.sleep(0.5)
+
+    def compare(self, *databases):
+        """Has the comparer look at every row and column; True when all are equal."""
+        command = ["/usr/bin/python3", str(ROOT / "tests" / "compare" / "compare.py"),
+                   "--endpoints", str(self.folder / "endpoints.env"), "--database", *databases,
+                   "--stores", ",".join(self.options.stores), "--sqlite",
+                   str(self.folder / "read.db"), "--wait", str(COMPARE_WAIT_S)]
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                              start_new_session=True, check=False)
+        self.say("".join(f"  {line}\n" for line in (done.stdout + done.stderr).splitlines())
+                 .rstrip())
+        if done.returncode not in (0, 7):
+            raise StackError(f"the comparer ended with {done.returncode}")
+        return done.returncode == 0
+
+    def suggest(self):
+        """Commands to paste into another terminal."""
+        self.say("\ntry, in another terminal:")
+        if "elasticsearch" in self.options.stores:
+            self.say(f"  curl -s '{self.places['ELASTICSEARCH_URL']}/debian.package/_search"
+                     "?q=summary:editor&size=3&filter_path=hits.hits._source.summary&pretty'")
+        if "redis" in self.options.stores:
+            self.say(f"  redis-cli -p {self.places['REDIS_PORT']} get debian:package:vim")
+        if "sqlite" in self.options.stores:
+            self.say(f"  sqlite3 {self.folder / 'read.db'} 'SELECT section, count(*) FROM "
+                     f"{self.sqlite_table()} GROUP BY 1 ORDER BY 2 DESC LIMIT 5'")
+        self.say(f"  mariadb --no-defaults -uroot -S {self.places['MARIADB_SOCKET']} debian   "
+                 "# change something, and look again")
+        self.say(f"  {ROOT / 'build/release/bin/tailrace'} status --config "
+                 f"{self.pipeline.config}\nCtrl-C stops everything.")
+
+    def sqlite_table(self):
+        import sqlite3
+        link = sqlite3.connect(self.folder / "read.db")
+        names = {name for (name,) in link.execute("SELECT name FROM sqlite_master")}
+        link.close()
+        return "debian__package" if "debian__package" in names else "package"
+
+    def clean(self):
+        if not (self.folder / MARK).exists():
+            if self.folder.exists():
+                raise StackError(f"{self.folder} is no quickstart folder: not removed")
+            return 0
+        self.take_folder()
+        self.end_leftovers()
+        shutil.rmtree(self.folder)
+        return 0
+
+
+def parse_arguments(argv):
+    parser = argparse.ArgumentParser(prog="quickstart", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("command", nargs="?", choices=["run", "clean"], default="run")
+    parser.add_argument("--stores", default=",".join(STORES), help="default: all three")
+    parser.add_argument("--once", action="store_true",
+                        help="do everything once, unattended, and stop")
+    parser.add_argument("--sysbench-seconds", type=int, default=60, metavar="N",
+                        help="how long the load runs (default 60)")
+    options = parser.parse_args(argv)
+    options.stores = [name for name in options.stores.split(",") if name]
+    for name in options.stores:
+        if name not in STORES:
+            parser.error(f"no store is called '{name}'; there are {', '.join(STORES)}")
+    if not options.stores:
+        parser.error("--stores wants at least one store")
+    return options
+
+
+def interrupt(_number, _frame):
+    raise KeyboardInterrupt
+
+
+def main(argv=None):
+    options = parse_arguments(argv)
+    signal.signal(signal.SIGTERM, interrupt)
+    try:
+        quickstart = Quickstart(options)
+        return quickstart.clean() if options.command == "clean" else quickstart.run()
+    except StackError as error:
+        print(f"quickstart: {error}", file=sys.stderr)
+        return error.status
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())
