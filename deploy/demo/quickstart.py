@@ -7,7 +7,7 @@
 
 It works in $TAILRACE_QUICKSTART_DIR (default /var/tmp/tailrace-quickstart), from nothing each
 time: tailrace.yaml and endpoints.env are there afterwards. Missing Debian packages are installed
-when it runs as root. TAILRACE_STACK_PORTS=mariadb=3307,kafka=… asks for certain ports.
+when it runs as root.
 Exit: 0 done, 1 something failed, 2 packages or artefacts are missing, 7 a store differs.
 """
 
@@ -28,7 +28,7 @@ import fetch  # noqa: E402
 from fetch import StackError  # noqa: E402
 from pipeline import ROOT, Pipeline, Program, build  # noqa: E402
 from screen import Rate, Screen, bar  # noqa: E402
-from stack import NAMES, Stack  # noqa: E402
+from stack import NAMES, Stack, parse_port  # noqa: E402
 
 STORES = ("sqlite", "redis", "elasticsearch")
 CATCH_UP_S = 300
@@ -45,7 +45,7 @@ class Quickstart:
                                           "/var/tmp/tailrace-quickstart")).resolve()
         self.screen = Screen()
         self.say = self.screen.say
-        self.stack = Stack(self.folder, say=lambda text: self.say(f"  {text}"))
+        self.stack = Stack(self.folder, options.ports, say=lambda text: self.say(f"  {text}"))
         self.pipeline = Pipeline(self.folder, options.stores)
         self.places = {}
         self.load = None
@@ -232,7 +232,10 @@ def parse_arguments(argv):
                         help="do everything once, unattended, and stop")
     parser.add_argument("--sysbench-seconds", type=int, default=60, metavar="N",
                         help="how long the load runs (default 60)")
+    parser.add_argument("--port", action="append", default=[], metavar="NAME=PORT",
+                        help="a server's port instead of a free one, as in mariadb=3307")
     options = parser.parse_args(argv)
+    options.ports = dict(parse_port(text) for text in options.port)
     options.stores = [name for name in options.stores.split(",") if name]
     for name in options.stores:
         if name not in STORES:
@@ -247,9 +250,9 @@ def interrupt(_number, _frame):
 
 
 def main(argv=None):
-    options = parse_arguments(argv)
     signal.signal(signal.SIGTERM, interrupt)
     try:
+        options = parse_arguments(argv)
         quickstart = Quickstart(options)
         return quickstart.clean() if options.command == "clean" else quickstart.run()
     except StackError as error:

@@ -111,7 +111,7 @@ def last_lines(text, count=3):
 
 
 def maven(arguments, what):
-    done = run_quiet(["mvn", "-B", "-q", *arguments])
+    done = run_quiet(["mvn", "-B", "-q", "-Dstyle.color=never", *arguments])
     if done.returncode != 0:
         raise StackError(
             f"fetching {what} with Maven failed: {last_lines(done.stdout)}; it needs the network "

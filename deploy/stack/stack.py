@@ -341,8 +341,8 @@ def run_command(options):
         getattr(stack, options.command)(options.name)
     elif options.command == "status":
         for server in stack.known():
-            print(f"{server.name} port {server.port} "
-                  f"{'running, pid ' + str(server.process.pid()) if server.running() else 'stopped'}")
+            state = f"running, pid {server.process.pid()}" if server.running() else "stopped"
+            print(f"{server.name} port {server.port} {state}")
     if options.command in ("up", "endpoints"):
         for key, value in stack.endpoints().items():
             print(f"{key}={shlex.quote(value)}")

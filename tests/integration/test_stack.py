@@ -1,0 +1,154 @@
+#!/usr/bin/python3
+"""deploy/stack and the refusals of deploy/quickstart, as a user sees them.
+
+Starts its own MariaDB and Redis in a private folder; the servers of other stacks are not touched.
+"""
+
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+from unittest import mock
+
+import pymysql
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "deploy" / "stack"))
+
+import stack as stack_module  # noqa: E402
+from stack import Stack, StackError, read_endpoints  # noqa: E402
+
+
+def quiet(_text):
+    """What the stack would say while it works."""
+
+
+class StackTest(unittest.TestCase):
+    def setUp(self):
+        self.temp = tempfile.TemporaryDirectory(prefix="tailrace-stack-", dir="/var/tmp")
+        self.addCleanup(self.temp.cleanup)
+        # A folder of mode 0700 must not stop servers that run as other users.
+        Path(self.temp.name).chmod(0o711)
+        self.stack = Stack(self.temp.name + "/s", say=quiet)
+        self.addCleanup(self.stack.down)
+
+    def connect(self):
+        return pymysql.connect(host="127.0.0.1", port=int(self.stack.endpoints()["MARIADB_PORT"]),
+                               user="root", autocommit=True)
+
+    def query(self, sql):
+        link = self.connect()
+        with link, link.cursor() as cursor:
+            cursor.execute(sql)
+            return cursor.fetchall()
+
+    def test_data_and_port_stay_over_kill_stop_and_start(self):
+        places = self.stack.up(["mariadb", "redis"])
+        self.query("CREATE DATABASE kept")
+        for end in (self.stack.kill, self.stack.stop):
+            end("mariadb")
+            with self.assertRaises(pymysql.MySQLError):
+                self.connect()
+            self.stack.start("mariadb")
+            self.assertEqual(self.query("SHOW DATABASES LIKE 'kept'"), (("kept",),))
+        self.assertEqual(self.stack.endpoints(), places)
+        self.assertEqual(read_endpoints(self.stack.folder / "endpoints.env"), places)
+
+    def test_extra_options_hold_for_one_start(self):
+        self.stack.up(["mariadb"], {"mariadb": ["--log-bin-compress=1"]})
+        self.assertEqual(self.query("SELECT @@log_bin_compress"), ((1,),))
+        self.stack.restart("mariadb")
+        self.assertEqual(self.query("SELECT @@log_bin_compress"), ((0,),))
+
+    def test_account_and_tls(self):
+        places = self.stack.up(["mariadb"])
+        secret = Path(places["MARIADB_PASSWORD_FILE"])
+        self.assertEqual(secret.stat().st_mode & 0o777, 0o600)
+        settings = {"host": "localhost", "port": int(places["MARIADB_PORT"]), "user": "tailrace",
+                    "password": secret.read_text().strip(), "ssl_verify_cert": True,
+                    "ssl_verify_identity": True}
+        link = pymysql.connect(ssl_ca=places["MARIADB_CA"], **settings)
+        with link, link.cursor() as cursor:
+            cursor.execute("SHOW GRANTS")
+            self.assertIn("SELECT, REPLICATION SLAVE, BINLOG MONITOR", cursor.fetchone()[0])
+            cursor.execute("SHOW STATUS LIKE 'Ssl_version'")
+            self.assertIn("TLS", cursor.fetchone()[1])
+        with self.assertRaises(pymysql.MySQLError):
+            pymysql.connect(ssl_ca=places["MARIADB_WRONG_CA"], **settings)
+
+    def test_one_that_fails_stops_the_others_of_the_call(self):
+        with self.assertRaisesRegex(StackError, "mariadb ended while starting(.|\n)*no-such-option"):
+            self.stack.up(["mariadb", "redis"], {"mariadb": ["--no-such-option"]})
+        self.assertFalse(any(server.running() for server in self.stack.known()))
+
+    def test_a_running_server_is_left_alone(self):
+        self.stack.up(["redis"])
+        pid = self.stack.server("redis").process.pid()
+        self.stack.up(["redis"])
+        self.assertEqual(self.stack.server("redis").process.pid(), pid)
+
+    def test_servers_outlive_the_script_and_hold_no_descriptor_of_it(self):
+        command = [str(ROOT / "deploy/stack/stack"), "up", "--only", "redis", "--dir",
+                   str(self.stack.folder)]
+        # The pipes close although the server lives on, or this would not return.
+        done = subprocess.run(command, capture_output=True, timeout=60, check=True)
+        self.assertIn(b"REDIS_URL=", done.stdout)
+        pid = self.stack.server("redis").process.pid()
+        self.assertIsNotNone(pid)
+        open_files = {os.readlink(entry) for entry in Path(f"/proc/{pid}/fd").iterdir()}
+        self.assertNotIn(str(self.stack.folder / "lock"), open_files)
+
+    def test_a_port_in_use_is_refused_before_anything_is_made(self):
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            port = taken.getsockname()[1]
+            other = Stack(self.temp.name + "/other", {"redis": port}, say=quiet)
+            with self.assertRaisesRegex(StackError, f"port {port} for redis is in use"):
+                other.up(["mariadb", "redis"])
+            self.assertFalse(other.folder.exists())
+            self.quickstart_refuses("is in use", "--port", f"redis={port}")
+
+    def test_too_little_memory_is_refused_before_anything_is_made(self):
+        with mock.patch.object(stack_module, "memory_free_mb", lambda: 5000):
+            with self.assertRaisesRegex(StackError, "4.9 GB of memory are free.* need 6.0 GB"):
+                self.stack.up()
+        self.assertFalse(self.stack.folder.exists())
+
+    def test_no_network_is_refused_before_anything_is_started(self):
+        text = self.quickstart_refuses(
+            "needs the network", "--stores", "redis", status=2, prefix=["unshare", "-n"],
+            TAILRACE_STACK_CACHE=self.temp.name + "/cache",
+            MAVEN_OPTS=f"-Dmaven.repo.local={self.temp.name}/repository")
+        self.assertIn("Kafka", text)
+        self.assertEqual(list(Path(self.temp.name, "cache").iterdir()), [])
+
+    def quickstart_refuses(self, words, *arguments, status=1, prefix=(), **env):
+        """The quickstart ends at once with the words in its last line and leaves no folder."""
+        folder = Path(self.temp.name, "quickstart")
+        done = subprocess.run(
+            [*prefix, str(ROOT / "deploy/quickstart"), "--once", *arguments], text=True,
+            capture_output=True, check=False, timeout=120,
+            env=dict(os.environ, TAILRACE_QUICKSTART_DIR=str(folder), **env))
+        self.assertEqual(done.returncode, status, done.stdout + done.stderr)
+        self.assertIn(words, done.stderr.splitlines()[-1])
+        self.assertFalse(folder.exists())
+        return done.stderr
+
+    def test_a_folder_of_somebody_else_is_not_removed(self):
+        Path(self.temp.name, "mine").write_text("x")
+        with self.assertRaisesRegex(StackError, "holds no stack"):
+            Stack(self.temp.name, say=quiet).down(remove=True)
+        done = subprocess.run([str(ROOT / "deploy/quickstart"), "clean"], capture_output=True,
+                              check=False, text=True, timeout=30,
+                              env=dict(os.environ, TAILRACE_QUICKSTART_DIR=self.temp.name))
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("is no quickstart folder", done.stderr)
+        self.assertTrue(Path(self.temp.name, "mine").exists())
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
