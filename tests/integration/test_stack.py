@@ -80,7 +80,8 @@ class StackTest(unittest.TestCase):
             pymysql.connect(ssl_ca=places["MARIADB_WRONG_CA"], **settings)
 
     def test_one_that_fails_stops_the_others_of_the_call(self):
-        with self.assertRaisesRegex(StackError, "mariadb ended while starting(.|\n)*no-such-option"):
+        words = "mariadb ended while starting(.|\n)*no-such-option"
+        with self.assertRaisesRegex(StackError, words):
             self.stack.up(["mariadb", "redis"], {"mariadb": ["--no-such-option"]})
         self.assertFalse(any(server.running() for server in self.stack.known()))
 
