@@ -1,0 +1,133 @@
+/* properties.c - the `kafka:` section as librdkafka's configuration. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "client.h"
+
+/* Ours alone: with other values records would be lost, repeated out of order or passed over. */
+static const char *const locked_names[] = {
+    "acks",
+    "auto.commit.enable",
+    "auto.offset.reset",
+    "enable.auto.commit",
+    "enable.auto.offset.store",
+    "enable.gapless.guarantee",
+    "enable.idempotence",
+    "enable.partition.eof",
+    "group.id",
+    "isolation.level",
+    "partition.assignment.strategy",
+    "request.required.acks",
+    "transactional.id",
+    NULL,
+};
+
+static bool is_locked(const char *name)
+{
+    for (size_t i = 0; locked_names[i] != NULL; i++)
+        if (strcmp(locked_names[i], name) == 0)
+            return true;
+    return false;
+}
+
+/* The nearest name that librdkafka knows, for "did you mean"; NULL when none is near. Its text goes
+ * into `out`, because the list of names is freed here. */
+static const char *nearest_name(const char *name, char *out, size_t size)
+{
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    size_t count = 0;
+    const char **dump = rd_kafka_conf_dump(conf, &count);
+    const char **names = calloc(count / 2 + 1, sizeof(*names));
+    const char *found = NULL;
+    if (dump != NULL && names != NULL) {
+        for (size_t i = 0; i < count / 2; i++)
+            names[i] = dump[i * 2];
+        found = tr_options_nearest(name, names);
+        if (found != NULL)
+            found = snprintf(out, size, "%s", found) > 0 ? out : NULL;
+    }
+    free(names);
+    if (dump != NULL)
+        rd_kafka_conf_dump_free(dump, count);
+    rd_kafka_conf_destroy(conf);
+    return found;
+}
+
+static int refuse(const struct tr_node *node, rd_kafka_conf_res_t result, const char *text,
+                  struct tr_error *err)
+{
+    char near[128];
+    const char *nearest = NULL;
+    if (result == RD_KAFKA_CONF_UNKNOWN)
+        nearest = nearest_name(node->key, near, sizeof(near));
+    if (nearest != NULL)
+        return tr_error_set(err, TR_ECONFIG,
+                            "kafka.%s (line %d) is no property of librdkafka; did you mean %s?",
+                            node->key, node->line, nearest);
+    return tr_error_set(err, TR_ECONFIG, "kafka.%s (line %d): %s", node->key, node->line, text);
+}
+
+static int apply_property(rd_kafka_conf_t *conf, const struct tr_node *node, struct tr_error *err)
+{
+    char text[256];
+    if (node->type != TR_NODE_SCALAR)
+        return tr_error_set(err, TR_ECONFIG,
+                            "kafka.%s (line %d) must be one value; write lists with commas",
+                            node->key, node->line);
+    if (is_locked(node->key))
+        return tr_error_set(err, TR_ECONFIG,
+                            "kafka.%s (line %d) is set by tailrace and can't be changed; remove it",
+                            node->key, node->line);
+    rd_kafka_conf_res_t result =
+        rd_kafka_conf_set(conf, node->key, node->text, text, sizeof(text));
+    return result == RD_KAFKA_CONF_OK ? 0 : refuse(node, result, text, err);
+}
+
+static int apply_settings(rd_kafka_conf_t *conf, const struct tr_kafka_setting *settings,
+                          struct tr_error *err)
+{
+    char text[256];
+    for (; settings->name != NULL; settings++)
+        if (rd_kafka_conf_set(conf, settings->name, settings->value, text, sizeof(text)) !=
+            RD_KAFKA_CONF_OK)
+            return tr_error_set(err, TR_ECONFIG, "kafka: %s=%s: %s", settings->name,
+                                settings->value, text);
+    return 0;
+}
+
+static int check_brokers(const rd_kafka_conf_t *conf, struct tr_error *err)
+{
+    char value[512];
+    size_t size = sizeof(value);
+    if (rd_kafka_conf_get(conf, "bootstrap.servers", value, &size) == RD_KAFKA_CONF_OK && size > 1)
+        return 0;
+    size = sizeof(value);
+    if (rd_kafka_conf_get(conf, "test.mock.num.brokers", value, &size) == RD_KAFKA_CONF_OK &&
+        strcmp(value, "0") != 0)
+        return 0;
+    return tr_error_set(err, TR_ECONFIG,
+                        "kafka.bootstrap.servers is not set; give host:port of your brokers");
+}
+
+int tr_kafka_conf_new(rd_kafka_conf_t **out, const struct tr_node *properties,
+                      const struct tr_kafka_settings *settings, struct tr_error *err)
+{
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    if (conf == NULL)
+        return tr_error_set(err, TR_ENOMEM, "no memory for Kafka's configuration");
+    int rc = apply_settings(conf, settings->defaults, err);
+    const struct tr_node *node = properties == NULL ? NULL : properties->child;
+    for (; rc == 0 && node != NULL; node = node->next)
+        rc = apply_property(conf, node, err);
+    if (rc == 0)
+        rc = apply_settings(conf, settings->fixed, err);
+    if (rc == 0)
+        rc = check_brokers(conf, err);
+    if (rc < 0) {
+        rd_kafka_conf_destroy(conf);
+        return rc;
+    }
+    *out = conf;
+    return 0;
+}
