@@ -21,8 +21,12 @@ void tr_arena_init(struct tr_arena *arena, size_t chunk_bytes, size_t limit_byte
 static struct tr_arena_chunk *chunk_new(struct tr_arena *arena, size_t bytes)
 {
     size_t capacity = bytes > arena->chunk_bytes ? bytes : arena->chunk_bytes;
-    if (arena->limit_bytes != 0 && capacity > arena->limit_bytes - arena->total_bytes)
-        return NULL;
+    size_t left = arena->limit_bytes - arena->total_bytes;
+    if (arena->limit_bytes != 0 && capacity > left) {
+        if (bytes > left)
+            return NULL;
+        capacity = left;
+    }
     struct tr_arena_chunk *chunk = malloc(sizeof(*chunk) + capacity);
     if (chunk == NULL)
         return NULL;
@@ -33,22 +37,48 @@ static struct tr_arena_chunk *chunk_new(struct tr_arena *arena, size_t bytes)
     return chunk;
 }
 
-/* The next chunk with room, taken from those kept by a reset or made new and put in between. */
+/* Takes the first chunk from `*link` on with room for `bytes` out of the list; NULL = none. */
+static struct tr_arena_chunk *chunk_take(struct tr_arena_chunk **link, size_t bytes)
+{
+    while (*link != NULL && (*link)->capacity < bytes)
+        link = &(*link)->next;
+    struct tr_arena_chunk *chunk = *link;
+    if (chunk != NULL)
+        *link = chunk->next;
+    return chunk;
+}
+
+static void chunks_free(struct tr_arena *arena, struct tr_arena_chunk **link)
+{
+    struct tr_arena_chunk *chunk = *link;
+    *link = NULL;
+    while (chunk != NULL) {
+        struct tr_arena_chunk *next = chunk->next;
+        arena->total_bytes -= chunk->capacity;
+        free(chunk);
+        chunk = next;
+    }
+}
+
+/*
+ * The next chunk with room: of those behind the current one, which a reset left empty, or a new
+ * one. When the limit forbids that, the empty ones are given up: they were too small.
+ */
 static struct tr_arena_chunk *chunk_with_room(struct tr_arena *arena, size_t bytes)
 {
-    struct tr_arena_chunk *next = arena->current != NULL ? arena->current->next : arena->first;
-    if (next != NULL && next->capacity >= bytes) {
-        next->used = 0;
-        return arena->current = next;
+    struct tr_arena_chunk **link = arena->current != NULL ? &arena->current->next : &arena->first;
+    struct tr_arena_chunk *chunk = chunk_take(link, bytes);
+    if (chunk == NULL)
+        chunk = chunk_new(arena, bytes);
+    if (chunk == NULL && *link != NULL) {
+        chunks_free(arena, link);
+        chunk = chunk_new(arena, bytes);
     }
-    struct tr_arena_chunk *chunk = chunk_new(arena, bytes);
     if (chunk == NULL)
         return NULL;
-    chunk->next = next;
-    if (arena->current != NULL)
-        arena->current->next = chunk;
-    else
-        arena->first = chunk;
+    chunk->used = 0;
+    chunk->next = *link;
+    *link = chunk;
     return arena->current = chunk;
 }
 
@@ -89,11 +119,6 @@ void tr_arena_reset(struct tr_arena *arena)
 
 void tr_arena_done(struct tr_arena *arena)
 {
-    struct tr_arena_chunk *chunk = arena->first;
-    while (chunk != NULL) {
-        struct tr_arena_chunk *next = chunk->next;
-        free(chunk);
-        chunk = next;
-    }
+    chunks_free(arena, &arena->first);
     *arena = (struct tr_arena){0};
 }

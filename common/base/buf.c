@@ -18,21 +18,27 @@ void tr_buf_done(struct tr_buf *buf)
     *buf = (struct tr_buf){0};
 }
 
+/* Without free room, the inline writers come here again and are refused. */
+static bool fail(struct tr_buf *buf)
+{
+    buf->failed = true;
+    buf->capacity = buf->length;
+    return false;
+}
+
 bool tr_buf_grow(struct tr_buf *buf, size_t more)
 {
-    if (buf->failed || more > buf->limit || buf->length > buf->limit - more) {
-        buf->failed = true;
-        return false;
-    }
+    if (buf->failed || more > buf->limit || buf->length > buf->limit - more)
+        return fail(buf);
     size_t needed = buf->length + more;
     size_t capacity = buf->capacity < BUF_FIRST_BYTES ? BUF_FIRST_BYTES : buf->capacity;
+    if (capacity > buf->limit)
+        capacity = buf->limit;
     while (capacity < needed)
         capacity = capacity > buf->limit / 2 ? buf->limit : capacity * 2;
     char *data = realloc(buf->data, capacity);
-    if (data == NULL) {
-        buf->failed = true;
-        return false;
-    }
+    if (data == NULL)
+        return fail(buf);
     buf->data = data;
     buf->capacity = capacity;
     return true;
@@ -46,7 +52,7 @@ void tr_buf_printf(struct tr_buf *buf, const char *format, ...)
     va_end(args);
     char *to = needed < 0 ? NULL : tr_buf_reserve(buf, (size_t)needed + 1);
     if (to == NULL) {
-        buf->failed = true;
+        fail(buf);
         return;
     }
     va_start(args, format);

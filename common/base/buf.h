@@ -54,8 +54,10 @@ static inline char *tr_buf_reserve(struct tr_buf *buf, size_t more)
 
 static inline void tr_buf_append(struct tr_buf *buf, const void *data, size_t length)
 {
+    if (length == 0)
+        return;
     char *to = tr_buf_reserve(buf, length);
-    if (to == NULL || length == 0)
+    if (to == NULL)
         return;
     memcpy(to, data, length);
     buf->length += length;

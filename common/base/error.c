@@ -12,10 +12,9 @@ struct error_row {
     int exit_code;
 };
 
-static const struct error_row error_rows[] = {
-    {"OK", "ok", TR_CLASS_STOPPED, 0},
+static const struct error_row error_rows[] = {{"OK", "ok", TR_CLASS_STOPPED, 0},
 #define ERROR_ROW(name, cls, exit, text) {#name, text, TR_CLASS_##cls, exit},
-    TR_ERRORS(ERROR_ROW)
+                                              TR_ERRORS(ERROR_ROW)
 #undef ERROR_ROW
 };
 

@@ -25,23 +25,23 @@ enum tr_error_class {
 };
 
 /*        name           class    exit  text */
-#define TR_ERRORS(X)                                                                              \
-    X(EUSAGE, CONFIG, 1, "usage")                                                                 \
-    X(ECONFIG, CONFIG, 2, "configuration")                                                        \
-    X(ESOURCE, FATAL, 3, "source")                                                                \
-    X(ESOURCE_RETRY, RETRY, 3, "source not reachable")                                            \
-    X(EKAFKA, FATAL, 4, "kafka")                                                                  \
-    X(EKAFKA_RETRY, RETRY, 4, "kafka not reachable")                                              \
-    X(ESTORE, FATAL, 5, "store")                                                                  \
-    X(ESTORE_RETRY, RETRY, 5, "store not reachable")                                              \
-    X(EPOISON, POISON, 5, "record refused by the store")                                          \
-    X(ESTATE, FATAL, 6, "state")                                                                  \
-    X(EDIFFERENT, FATAL, 7, "different")                                                          \
-    X(ESTOPPED, STOPPED, 0, "stopped")                                                            \
-    X(EFORMAT, FATAL, 70, "malformed input")                                                      \
-    X(ELIMIT, FATAL, 70, "limit exceeded")                                                        \
-    X(ENOMEM, FATAL, 70, "out of memory")                                                         \
-    X(EIO, FATAL, 70, "input/output")                                                             \
+#define TR_ERRORS(X)                                                                               \
+    X(EUSAGE, CONFIG, 1, "usage")                                                                  \
+    X(ECONFIG, CONFIG, 2, "configuration")                                                         \
+    X(ESOURCE, FATAL, 3, "source")                                                                 \
+    X(ESOURCE_RETRY, RETRY, 3, "source not reachable")                                             \
+    X(EKAFKA, FATAL, 4, "kafka")                                                                   \
+    X(EKAFKA_RETRY, RETRY, 4, "kafka not reachable")                                               \
+    X(ESTORE, FATAL, 5, "store")                                                                   \
+    X(ESTORE_RETRY, RETRY, 5, "store not reachable")                                               \
+    X(EPOISON, POISON, 5, "record refused by the store")                                           \
+    X(ESTATE, FATAL, 6, "state")                                                                   \
+    X(EDIFFERENT, FATAL, 7, "different")                                                           \
+    X(ESTOPPED, STOPPED, 0, "stopped")                                                             \
+    X(EFORMAT, FATAL, 70, "malformed input")                                                       \
+    X(ELIMIT, FATAL, 70, "limit exceeded")                                                         \
+    X(ENOMEM, FATAL, 70, "out of memory")                                                          \
+    X(EIO, FATAL, 70, "input/output")                                                              \
     X(EBUG, FATAL, 70, "internal error")
 
 enum tr_error_number {

@@ -10,8 +10,8 @@ uint32_t tr_hash_murmur2(const void *data, size_t length)
     const unsigned char *at = data;
     uint32_t h = 0x9747b28cU ^ (uint32_t)length;
     for (; length >= 4; at += 4, length -= 4) {
-        uint32_t k = (uint32_t)at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 |
-                     (uint32_t)at[3] << 24;
+        uint32_t k =
+            (uint32_t)at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
         k *= m;
         k ^= k >> 24;
         k *= m;

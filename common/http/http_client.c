@@ -16,7 +16,7 @@ struct tr_http_client {
     CURL *curl;
     struct tr_buf url; /* the base without a slash at its end, then a request's path; NUL behind */
     size_t base_length;
-    char *origin; /* scheme, host and port for messages: never a password */
+    char *origin;        /* scheme, host and port for messages: never a password */
     char *authorization; /* a header line, or NULL */
     size_t reply_bytes_max;
     struct tr_buf *reply; /* of the request under way */
@@ -48,7 +48,8 @@ static int read_origin(struct tr_http_client *client, const char *url, struct tr
     if (code == CURLUE_OK)
         code = curl_url_get(parts, CURLUPART_SCHEME, &scheme, 0);
     if (code != CURLUE_OK || (strcasecmp(scheme, "http") != 0 && strcasecmp(scheme, "https") != 0))
-        tr_error_set(err, TR_ECONFIG, "not an HTTP URL; write http://HOST:PORT or https://HOST:PORT");
+        tr_error_set(err, TR_ECONFIG,
+                     "not an HTTP URL; write http://HOST:PORT or https://HOST:PORT");
     curl_url_set(parts, CURLUPART_USER, NULL, 0);
     curl_url_set(parts, CURLUPART_PASSWORD, NULL, 0);
     curl_url_set(parts, CURLUPART_PATH, NULL, 0);

@@ -15,13 +15,13 @@
 struct tr_http_client;
 
 struct tr_http_config {
-    const char *url;           /* base: scheme, host, port, path prefix */
-    const char *user;          /* "" = no basic auth */
+    const char *url;  /* base: scheme, host, port, path prefix */
+    const char *user; /* "" = no basic auth */
     const char *password;
     const char *authorization; /* a whole Authorization header value, "" = none */
     const char *ca_file;       /* "" = the system's */
     int64_t connect_timeout_ms;
-    int64_t timeout_ms;        /* of a whole request */
+    int64_t timeout_ms; /* of a whole request */
     size_t reply_bytes_max;
 };
 

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -103,7 +104,7 @@ static enum MHD_Result handle(void *context, struct MHD_Connection *connection, 
     return answer_route(server, connection, route);
 }
 
-/* Splits "host:port" or "[v6]:port" in place. False when there is no port. */
+/* Splits "host:port" or "[v6]:port" in place. False when the port is none. */
 static bool split_address(char *address, char **host, char **port)
 {
     char *colon = strrchr(address, ':');
@@ -117,7 +118,7 @@ static bool split_address(char *address, char **host, char **port)
         address[length - 1] = '\0';
         *host = address + 1;
     }
-    return strspn(*port, "0123456789") == strlen(*port);
+    return strspn(*port, "0123456789") == strlen(*port) && strtoul(*port, NULL, 10) <= UINT16_MAX;
 }
 
 /* A socket that listens, or -1 with errno. */
@@ -155,9 +156,14 @@ static int open_socket(const char *listen_text, int *fd, struct tr_error *err)
         return tr_error_set_native(err, TR_ECONFIG, code, "http.listen: can't resolve %s: %s",
                                    listen_text, gai_strerror(code));
     *fd = -1;
-    for (const struct addrinfo *it = found; it != NULL && *fd < 0; it = it->ai_next)
+    /* A name's next address is for machines without the first one's family. A taken port is not
+     * that: who asks for localhost:9464 must not get half of it. */
+    int why = EADDRNOTAVAIL;
+    for (const struct addrinfo *it = found;
+         it != NULL && *fd < 0 && (why == EADDRNOTAVAIL || why == EAFNOSUPPORT); it = it->ai_next) {
         *fd = listen_on(it);
-    int why = errno;
+        why = errno;
+    }
     freeaddrinfo(found);
     if (*fd < 0)
         return tr_error_set_native(err, TR_ECONFIG, why,

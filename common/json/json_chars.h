@@ -38,12 +38,14 @@ static inline bool tr_json_plain_8(const char *at)
     uint64_t word;
     memcpy(&word, at, sizeof(word));
     uint64_t control = (word - TR_JSON_EACH_BYTE * 0x20) & ~word & TR_JSON_HIGH_BITS;
-    return ((word & TR_JSON_HIGH_BITS) | control | tr_json_zero_bytes(word ^ TR_JSON_EACH_BYTE * '"') |
+    return ((word & TR_JSON_HIGH_BITS) | control |
+            tr_json_zero_bytes(word ^ TR_JSON_EACH_BYTE * '"') |
             tr_json_zero_bytes(word ^ TR_JSON_EACH_BYTE * '\\')) == 0;
 }
 
 #ifdef __SSE2__
-/* A bit for each of 16 bytes that is not plain. Bytes above 0x7f are negative, so below 0x20 too. */
+/* A bit for each of 16 bytes that is not plain. Bytes above 0x7f are negative, so below 0x20 too.
+ */
 static inline unsigned tr_json_odd_16(__m128i bytes)
 {
     __m128i odd = _mm_or_si128(_mm_cmplt_epi8(bytes, _mm_set1_epi8(0x20)),

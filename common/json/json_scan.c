@@ -370,8 +370,8 @@ int tr_json_next(struct tr_json_cursor *cursor, struct tr_json_value *name,
         bool escaped;
         if (!scan_name(&scan, &escaped, &name_end))
             return malformed(&scan, cursor->start, err);
-        *name = (struct tr_json_value){
-            TR_JSON_STRING, escaped, {start, (size_t)(name_end - start)}};
+        *name =
+            (struct tr_json_value){TR_JSON_STRING, escaped, {start, (size_t)(name_end - start)}};
     }
     if (!scan_value(&scan, value))
         return malformed(&scan, cursor->start, err);
@@ -380,8 +380,8 @@ int tr_json_next(struct tr_json_cursor *cursor, struct tr_json_value *name,
     return 1;
 }
 
-int tr_json_find(const struct tr_json_value *object, const char *name,
-                 struct tr_json_value *value, struct tr_error *err)
+int tr_json_find(const struct tr_json_value *object, const char *name, struct tr_json_value *value,
+                 struct tr_error *err)
 {
     struct tr_json_cursor cursor;
     struct tr_json_value key;

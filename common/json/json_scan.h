@@ -33,8 +33,8 @@ struct tr_json_value {
 
 /* Checks the whole text (one value, white space around it) and returns the value.
  * TR_EFORMAT with the offset of the first bad byte. */
-int tr_json_parse(struct tr_slice text, struct tr_json_value *value, struct tr_error *err)
-    TR_MUST_CHECK;
+int tr_json_parse(struct tr_slice text, struct tr_json_value *value,
+                  struct tr_error *err) TR_MUST_CHECK;
 
 /* A cursor over the members of an object or the items of an array. Validates what it passes, so
  * that it also serves on text that was never checked as a whole. */
@@ -53,12 +53,12 @@ int tr_json_next(struct tr_json_cursor *cursor, struct tr_json_value *name,
                  struct tr_json_value *value, struct tr_error *err) TR_MUST_CHECK;
 /* Opens text that begins with '{' or '[' without checking it first; trailing text is not looked at.
  * TR_EFORMAT when it begins otherwise. This is the fast way into an envelope. */
-int tr_json_open(struct tr_json_cursor *cursor, struct tr_slice text, struct tr_error *err)
-    TR_MUST_CHECK;
+int tr_json_open(struct tr_json_cursor *cursor, struct tr_slice text,
+                 struct tr_error *err) TR_MUST_CHECK;
 
 /* The member called `name` of an object: 1 = found, 0 = not there, TR_EFORMAT. */
-int tr_json_find(const struct tr_json_value *object, const char *name,
-                 struct tr_json_value *value, struct tr_error *err) TR_MUST_CHECK;
+int tr_json_find(const struct tr_json_value *object, const char *name, struct tr_json_value *value,
+                 struct tr_error *err) TR_MUST_CHECK;
 
 /* Whether a string value equals plain text (unescaping as needed). */
 bool tr_json_equal(const struct tr_json_value *string, struct tr_slice text);

@@ -99,8 +99,8 @@ static void put_time(struct tr_buf *line, bool json)
     gmtime_r(&seconds, &parts);
     size_t used = strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &parts);
     unsigned ms = (unsigned)(now % 1000000 / 1000);
-    const char tail[] = {'.', (char)('0' + ms / 100), (char)('0' + ms / 10 % 10),
-                         (char)('0' + ms % 10), 'Z', '\0'};
+    const char tail[] = {
+        '.', (char)('0' + ms / 100), (char)('0' + ms / 10 % 10), (char)('0' + ms % 10), 'Z', '\0'};
     memcpy(text + used, tail, sizeof(tail));
     put_member(line, json, "ts", text);
 }

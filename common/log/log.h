@@ -30,14 +30,13 @@ struct tr_log_field {
 /* tr_log(TR_LOG_INFO, "source", "connected", TR_STR("host", host), TR_INT("port", port), TR_END)
  * — the list of fields always ends with TR_END. */
 #define TR_END ((struct tr_log_field){0})
-#define tr_log(level, component, event, ...)                                                      \
-    tr_log_write((level), (component), (event),                                                   \
-                 (const struct tr_log_field[]){__VA_ARGS__})
+#define tr_log(level, component, event, ...)                                                       \
+    tr_log_write((level), (component), (event), (const struct tr_log_field[]){__VA_ARGS__})
 
 void tr_log_init(enum tr_log_level minimum, enum tr_log_format format);
 void tr_log_write(enum tr_log_level level, const char *component, const char *event,
                   const struct tr_log_field *fields);
-/* An error with its frames and native code, and what happens next ("retrying in 2 s"; may be ""). */
+/* An error with its frames and native code, and what happens next: "retrying in 2 s" or "". */
 void tr_log_error(enum tr_log_level level, const char *component, const struct tr_error *err,
                   const char *next);
 

@@ -37,6 +37,7 @@ struct family {
 struct tr_metrics {
     pthread_mutex_t lock; /* guards all but the metrics' values */
     struct tr_metric overflow;
+    bool overflowed;
     size_t series_count;
     struct family *first;
     struct family *last;
@@ -155,6 +156,7 @@ struct tr_metric *tr_metrics_register(struct tr_metrics *metrics, enum tr_metric
 {
     pthread_mutex_lock(&metrics->lock);
     struct series *series = series_get(metrics, type, name, labels, help);
+    metrics->overflowed |= series == NULL;
     pthread_mutex_unlock(&metrics->lock);
     return series != NULL ? &series->metric : &metrics->overflow;
 }
@@ -204,9 +206,8 @@ void tr_metrics_render(struct tr_metrics *metrics, struct tr_buf *out)
         for (const struct series *it = family->first; it != NULL; it = it->next_in_family)
             put_series(out, family->name, it->labels, &it->metric);
     }
-    if (metrics->series_count == SERIES_MAX) {
-        put_family(out, overflow_name, "Sum of what found no series of its own.",
-                   TR_METRIC_GAUGE);
+    if (metrics->overflowed) {
+        put_family(out, overflow_name, "Sum of what found no series of its own.", TR_METRIC_GAUGE);
         put_series(out, overflow_name, "", &metrics->overflow);
     }
     pthread_mutex_unlock(&metrics->lock);

@@ -44,10 +44,11 @@ static void values_are_told_apart(void **state)
         const char *text;
         enum tr_json_type type;
     } rows[] = {
-        {"null", TR_JSON_NULL},   {"true", TR_JSON_TRUE},     {"false", TR_JSON_FALSE},
-        {"0", TR_JSON_NUMBER},    {"-0.5e+3", TR_JSON_NUMBER}, {"\"\"", TR_JSON_STRING},
-        {"[]", TR_JSON_ARRAY},    {"{}", TR_JSON_OBJECT},     {"[1,[2],{}]", TR_JSON_ARRAY},
-        {"{\"a\":{\"b\":[]}}", TR_JSON_OBJECT},
+        {"null", TR_JSON_NULL},        {"true", TR_JSON_TRUE},
+        {"false", TR_JSON_FALSE},      {"0", TR_JSON_NUMBER},
+        {"-0.5e+3", TR_JSON_NUMBER},   {"\"\"", TR_JSON_STRING},
+        {"[]", TR_JSON_ARRAY},         {"{}", TR_JSON_OBJECT},
+        {"[1,[2],{}]", TR_JSON_ARRAY}, {"{\"a\":{\"b\":[]}}", TR_JSON_OBJECT},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         char spaced[64];
@@ -69,14 +70,42 @@ static void malformed_text_is_refused_at_its_byte(void **state)
         const char *text;
         size_t at;
     } rows[] = {
-        {"", 0},          {" ", 1},         {"tru", 3},        {"trux", 3},     {"nulll", 4},
-        {"01", 1},        {"-", 1},         {"1.", 2},         {"1.e1", 2},     {"1e", 2},
-        {"1e+", 3},       {"+1", 0},        {".5", 0},         {"\"a", 2},      {"\"\\x\"", 2},
-        {"\"\\u12g4\"", 5}, {"\"\n\"", 1},  {"[", 1},          {"[1,]", 3},     {"[1 2]", 3},
-        {"[1}", 2},       {"{", 1},         {"{\"a\"}", 4},    {"{\"a\":}", 5}, {"{\"a\":1,}", 7},
-        {"{1:2}", 1},     {"{\"a\":1]", 6}, {"[] []", 3},      {"\"\xff\"", 1}, {"\"\xc3\"", 1},
-        {"\"\\ud800\"", 3}, {"\"\\udc00\"", 3}, {"\"\\ud800\\u0041\"", 3}, {"[1,,2]", 3},
-        {"\xef\xbb\xbf{}", 0}, {"\"\\", 2},
+        {"", 0},
+        {" ", 1},
+        {"tru", 3},
+        {"trux", 3},
+        {"nulll", 4},
+        {"01", 1},
+        {"-", 1},
+        {"1.", 2},
+        {"1.e1", 2},
+        {"1e", 2},
+        {"1e+", 3},
+        {"+1", 0},
+        {".5", 0},
+        {"\"a", 2},
+        {"\"\\x\"", 2},
+        {"\"\\u12g4\"", 5},
+        {"\"\n\"", 1},
+        {"[", 1},
+        {"[1,]", 3},
+        {"[1 2]", 3},
+        {"[1}", 2},
+        {"{", 1},
+        {"{\"a\"}", 4},
+        {"{\"a\":}", 5},
+        {"{\"a\":1,}", 7},
+        {"{1:2}", 1},
+        {"{\"a\":1]", 6},
+        {"[] []", 3},
+        {"\"\xff\"", 1},
+        {"\"\xc3\"", 1},
+        {"\"\\ud800\"", 3},
+        {"\"\\udc00\"", 3},
+        {"\"\\ud800\\u0041\"", 3},
+        {"[1,,2]", 3},
+        {"\xef\xbb\xbf{}", 0},
+        {"\"\\", 2},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         char expected[64];
@@ -93,7 +122,8 @@ static void malformed_text_is_refused_at_its_byte(void **state)
 static void every_prefix_is_refused(void **state)
 {
     (void)state;
-    const char *text = "{\"a\":[1.5e-3,\"\\ud83d\\ude00 \xc3\xbc\\n\",true,false,null,{}],\"b\":{\"c\":[]}}";
+    const char *text =
+        "{\"a\":[1.5e-3,\"\\ud83d\\ude00 \xc3\xbc\\n\",true,false,null,{}],\"b\":{\"c\":[]}}";
     size_t length = strlen(text);
     assert_int_equal(parse_code(text, length), 0);
     for (size_t i = 0; i < length; i++)
@@ -118,7 +148,8 @@ static void a_cursor_goes_over_members(void **state)
     (void)state;
     struct tr_json_cursor cursor;
     struct tr_json_value name, value;
-    struct tr_json_value object = parsed("{ \"a\" : 1 , \"b\\n\":[true, {\"x\":null}], \"\":\"s\" }");
+    struct tr_json_value object =
+        parsed("{ \"a\" : 1 , \"b\\n\":[true, {\"x\":null}], \"\":\"s\" }");
     tr_json_enter(&cursor, &object);
     assert_int_equal(tr_json_next(&cursor, &name, &value, &err), 1);
     assert_true(tr_json_equal(&name, TR_SLICE("a")));
@@ -233,8 +264,15 @@ static void integers_are_exact_or_none(void **state)
 static void numbers_as_doubles(void **state)
 {
     (void)state;
-    static const char *const texts[] = {"0", "-12", "1.5", "0.1", "1e-400", "123456789012345678901",
-                                        "9007199254740993", "-1.7976931348623157e308", "4.9e-324"};
+    static const char *const texts[] = {"0",
+                                        "-12",
+                                        "1.5",
+                                        "0.1",
+                                        "1e-400",
+                                        "123456789012345678901",
+                                        "9007199254740993",
+                                        "-1.7976931348623157e308",
+                                        "4.9e-324"};
     double number;
     struct tr_json_value value;
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
@@ -277,8 +315,9 @@ static void base64_is_decoded(void **state)
     struct tr_json_value value = parsed("\"\\/++\\/\"");
     assert_true(tr_json_to_bytes(&value, &out));
     assert_true(tr_slice_equal((struct tr_slice){out.data, out.length}, TR_SLICE("\xff\xef\xbf")));
-    static const char *const bad[] = {"\"Z\"", "\"Zg=\"", "\"Zg\"", "\"Zh==\"", "\"Zm9=\"",
-                                      "\"====\"", "\"Z===\"", "\"Zg==Zg==\"", "\"Zm9-\"", "1"};
+    static const char *const bad[] = {"\"Z\"",    "\"Zg=\"",  "\"Zg\"",   "\"Zh==\"",
+                                      "\"Zm9=\"", "\"====\"", "\"Z===\"", "\"Zg==Zg==\"",
+                                      "\"Zm9-\"", "1"};
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         value = parsed(bad[i]);
         assert_false(tr_json_to_bytes(&value, &out));
@@ -293,7 +332,8 @@ static void compacting_leaves_strings_alone(void **state)
     (void)state;
     struct tr_buf buf;
     tr_buf_init(&buf, 1000);
-    tr_json_compact(TR_SLICE(" {\n \"a b\" : [ 1 , \"c \\\" d\\\\\" , \"\xc3\xbc  x\" ] }\t"), &buf);
+    tr_json_compact(TR_SLICE(" {\n \"a b\" : [ 1 , \"c \\\" d\\\\\" , \"\xc3\xbc  x\" ] }\t"),
+                    &buf);
     assert_true(tr_slice_equal((struct tr_slice){buf.data, buf.length},
                                TR_SLICE("{\"a b\":[1,\"c \\\" d\\\\\",\"\xc3\xbc  x\"]}")));
     tr_buf_done(&buf);

@@ -89,10 +89,25 @@ static void bytes_that_are_no_utf8_are_refused(void **state)
 {
     (void)state;
     static const char *const bad[] = {
-        "\x80",         "\xbf",         "\xc0\x80",         "\xc1\xbf",         "\xc3",
-        "\xc3(",        "\xe0\x80\x80", "\xe0\x9f\xbf",     "\xe2\x82",         "\xe2(\x80",
-        "\xed\xa0\x80", "\xed\xbf\xbf", "\xf0\x80\x80\x80", "\xf0\x8f\xbf\xbf", "\xf4\x90\x80\x80",
-        "\xf5\x80\x80", "\xfe",         "\xff",             "\xf0\x9f\x98",
+        "\x80",
+        "\xbf",
+        "\xc0\x80",
+        "\xc1\xbf",
+        "\xc3",
+        "\xc3(",
+        "\xe0\x80\x80",
+        "\xe0\x9f\xbf",
+        "\xe2\x82",
+        "\xe2(\x80",
+        "\xed\xa0\x80",
+        "\xed\xbf\xbf",
+        "\xf0\x80\x80\x80",
+        "\xf0\x8f\xbf\xbf",
+        "\xf4\x90\x80\x80",
+        "\xf5\x80\x80",
+        "\xfe",
+        "\xff",
+        "\xf0\x9f\x98",
     };
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         TR_JSON_LITERAL(&buf, "kept");
@@ -101,9 +116,9 @@ static void bytes_that_are_no_utf8_are_refused(void **state)
         assert_string_equal(taken(), "kept");
     }
     static const char *const good[] = {
-        "\xc2\x80",         "\xdf\xbf",         "\xe0\xa0\x80",     "\xed\x9f\xbf",
-        "\xee\x80\x80",     "\xef\xbf\xbf",     "\xf0\x90\x80\x80", "\xf4\x8f\xbf\xbf",
-        "eight or more \xc3\xbc and more than eight",
+        "\xc2\x80",         "\xdf\xbf",         "\xe0\xa0\x80",
+        "\xed\x9f\xbf",     "\xee\x80\x80",     "\xef\xbf\xbf",
+        "\xf0\x90\x80\x80", "\xf4\x8f\xbf\xbf", "eight or more \xc3\xbc and more than eight",
     };
     for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
         assert_true(tr_json_utf8_valid(good[i], strlen(good[i])));
@@ -213,9 +228,14 @@ static void base64(void **state)
 {
     (void)state;
     static const char *const pairs[][2] = {
-        {"", "\"\""},          {"f", "\"Zg==\""},         {"fo", "\"Zm8=\""},
-        {"foo", "\"Zm9v\""},   {"foob", "\"Zm9vYg==\""},  {"fooba", "\"Zm9vYmE=\""},
-        {"foobar", "\"Zm9vYmFy\""}, {"\xff\xef\xbf", "\"/++/\""},
+        {"", "\"\""},
+        {"f", "\"Zg==\""},
+        {"fo", "\"Zm8=\""},
+        {"foo", "\"Zm9v\""},
+        {"foob", "\"Zm9vYg==\""},
+        {"fooba", "\"Zm9vYmE=\""},
+        {"foobar", "\"Zm9vYmFy\""},
+        {"\xff\xef\xbf", "\"/++/\""},
     };
     for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
         tr_json_base64(&buf, pairs[i][0], strlen(pairs[i][0]));
