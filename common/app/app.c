@@ -24,6 +24,7 @@ static const struct tr_option log_options[] = {
      .offset = offsetof(struct log_settings, level),
      .def = "info",
      .values = "debug|info|warn|error",
+     .common = true,
      .help = "The least level that is written."},
     {.key = "format",
      .type = TR_OPT_ENUM,
