@@ -21,23 +21,23 @@ struct tr_runtime_settings {
 /* The rows of the option table for these, to be put first into a sink's table:
  *     const struct tr_option options[] = {TR_RUNTIME_OPTIONS(struct redis_settings, common), …, {0}};
  */
-#define TR_RUNTIME_OPTIONS(type, member)                                                          \
-    {.key = "name", .type = TR_OPT_STRING, .offset = offsetof(type, member.name),                 \
+#define TR_RUNTIME_OPTIONS(owner, member)                                                          \
+    {.key = "name", .type = TR_OPT_STRING, .offset = offsetof(owner, member.name),                 \
      .help = "Consumer name: part of the group, the dead letter topic and the store's marker."},  \
-    {.key = "tables", .type = TR_OPT_NODE, .offset = offsetof(type, member.tables),               \
+    {.key = "tables", .type = TR_OPT_NODE, .offset = offsetof(owner, member.tables),               \
      .common = true, .help = "Rules for the tables to take, last match wins."},                   \
-    {.key = "http.listen", .type = TR_OPT_STRING, .offset = offsetof(type, member.http_listen),   \
+    {.key = "http.listen", .type = TR_OPT_STRING, .offset = offsetof(owner, member.http_listen),   \
      .common = true, .help = "host:port for /metrics, /healthz, /readyz, /status; off if unset."},\
-    {.key = "lanes", .type = TR_OPT_INT, .offset = offsetof(type, member.lanes), .min = 0,        \
+    {.key = "lanes", .type = TR_OPT_INT, .offset = offsetof(owner, member.lanes), .min = 0,        \
      .max = 64, .help = "Parallel writers; 0 = what suits the store."},                           \
     {.key = "batch_records_max", .type = TR_OPT_INT,                                              \
-     .offset = offsetof(type, member.batch_records_max), .min = 0, .max = 1000000,                \
+     .offset = offsetof(owner, member.batch_records_max), .min = 0, .max = 1000000,                \
      .help = "Records per batch; 0 = what suits the store."},                                     \
     {.key = "batch_bytes_max", .type = TR_OPT_SIZE,                                               \
-     .offset = offsetof(type, member.batch_bytes_max), .min = 0, .max = 1 << 30,                  \
+     .offset = offsetof(owner, member.batch_bytes_max), .min = 0, .max = 1 << 30,                  \
      .help = "Bytes per batch; 0 = what suits the store."},                                       \
     {.key = "queue_bytes_max", .type = TR_OPT_SIZE, .def = "64MiB",                               \
-     .offset = offsetof(type, member.queue_bytes_max), .min = 1 << 20, .max = INT64_MAX,          \
+     .offset = offsetof(owner, member.queue_bytes_max), .min = 1 << 20, .max = INT64_MAX,          \
      .help = "Bound of what is fetched and not applied yet."}
 
 /* run, check, status, reset, help. Returns the exit code. */

@@ -1,0 +1,71 @@
+/* sql.c - see store.h. */
+#include "store.h"
+
+/* SQLite's result codes by what can be done about them. */
+static int code_of(int native)
+{
+    switch (native & 0xff) {
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+    case SQLITE_FULL:
+    case SQLITE_IOERR:
+    case SQLITE_NOMEM:
+        return TR_ESTORE_RETRY;
+    case SQLITE_CONSTRAINT:
+    case SQLITE_MISMATCH:
+    case SQLITE_TOOBIG:
+        return TR_EPOISON;
+    default:
+        return TR_ESTORE;
+    }
+}
+
+int sq_error(struct tr_sink *sink, const char *what, struct tr_error *err)
+{
+    int native = sqlite3_extended_errcode(sink->db);
+    return tr_error_set_native(err, code_of(native), native, "sqlite: %s: %s", what,
+                               sqlite3_errmsg(sink->db));
+}
+
+int sq_prepare(struct tr_sink *sink, sqlite3_stmt **stmt, const char *sql, struct tr_error *err)
+{
+    if (*stmt != NULL)
+        return 0;
+    if (sqlite3_prepare_v3(sink->db, sql, -1, SQLITE_PREPARE_PERSISTENT, stmt, NULL) != SQLITE_OK)
+        return sq_error(sink, "prepare", err);
+    return 0;
+}
+
+int sq_exec(struct tr_sink *sink, const char *sql, struct tr_error *err)
+{
+    if (sqlite3_exec(sink->db, sql, NULL, NULL, NULL) != SQLITE_OK)
+        return sq_error(sink, sql, err);
+    return 0;
+}
+
+int sq_run(struct tr_sink *sink, sqlite3_stmt *stmt, const char *what, struct tr_error *err)
+{
+    int result = sqlite3_step(stmt);
+    int code = 0;
+    if (result != SQLITE_DONE && result != SQLITE_ROW)
+        code = sq_error(sink, what, err);
+    sqlite3_reset(stmt);
+    return code;
+}
+
+void sq_bind_slice(sqlite3_stmt *stmt, int param, struct tr_slice text)
+{
+    sqlite3_bind_text64(stmt, param, text.length > 0 ? text.data : "", text.length, SQLITE_STATIC,
+                        SQLITE_UTF8);
+}
+
+void sq_append_name(struct tr_buf *sql, const char *name)
+{
+    tr_buf_append_char(sql, '"');
+    for (const char *at = name; *at != '\0'; at++) {
+        if (*at == '"')
+            tr_buf_append_char(sql, '"');
+        tr_buf_append_char(sql, *at);
+    }
+    tr_buf_append_char(sql, '"');
+}
