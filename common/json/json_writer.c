@@ -69,8 +69,8 @@ bool tr_json_string(struct tr_buf *buf, const char *data, size_t length)
     char *to = tr_buf_reserve(buf, length + 2);
     if (to == NULL)
         return true; /* the buffer's own failure says it */
-    const char *at = data;
-    const char *end = length > 0 ? data + length : data;
+    const char *at = length > 0 ? data : "";
+    const char *end = at + length;
     *to++ = '"';
     for (;;) {
         size_t plain = copy_plain(to, at, end);
