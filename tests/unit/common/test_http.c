@@ -71,25 +71,41 @@ struct raw {
     const char *answer; /* "" = close without one, NULL = keep silent until stopped */
     int connections;    /* to take */
     int per_connection; /* requests */
-    char request[REQUEST_BYTES_MAX];
-    int wait[2]; /* a pipe whose closing ends the silence */
+    pthread_mutex_t lock;
+    char request[REQUEST_BYTES_MAX]; /* guarded by lock */
+    char shown[REQUEST_BYTES_MAX];   /* the test's copy of it */
+    int wait[2];                     /* a pipe whose closing ends the silence */
 };
 
 /* Reads one request with the body that its Content-Length tells. False at the end. */
 static bool raw_read(struct raw *raw, int fd)
 {
+    char text[REQUEST_BYTES_MAX];
     size_t length = 0;
     for (;;) {
-        ssize_t got = read(fd, raw->request + length, sizeof(raw->request) - 1 - length);
+        ssize_t got = read(fd, text + length, sizeof(text) - 1 - length);
         if (got <= 0)
             return false;
         length += (size_t)got;
-        raw->request[length] = '\0';
-        const char *body = strstr(raw->request, "\r\n\r\n");
-        const char *size = strstr(raw->request, "Content-Length: ");
+        text[length] = '\0';
+        const char *body = strstr(text, "\r\n\r\n");
+        const char *size = strstr(text, "Content-Length: ");
         if (body != NULL && strlen(body + 4) >= (size != NULL ? strtoul(size + 16, NULL, 10) : 0))
-            return true;
+            break;
     }
+    pthread_mutex_lock(&raw->lock);
+    memcpy(raw->request, text, length + 1);
+    pthread_mutex_unlock(&raw->lock);
+    return true;
+}
+
+/* The last request, once its reply has arrived. */
+static const char *raw_request(struct raw *raw)
+{
+    pthread_mutex_lock(&raw->lock);
+    memcpy(raw->shown, raw->request, sizeof(raw->shown));
+    pthread_mutex_unlock(&raw->lock);
+    return raw->shown;
 }
 
 static void *raw_run(void *argument)
@@ -119,6 +135,7 @@ static void raw_start(struct raw *raw, const char *answer, int connections, int 
     socklen_t length = sizeof(address);
     *raw = (struct raw){
         .answer = answer, .connections = connections, .per_connection = per_connection};
+    pthread_mutex_init(&raw->lock, NULL);
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     raw->fd = socket(AF_INET, SOCK_STREAM, 0);
     assert_true(raw->fd >= 0);
@@ -138,6 +155,7 @@ static void raw_stop(struct raw *raw)
     pthread_join(raw->thread, NULL);
     close(raw->wait[0]);
     close(raw->fd);
+    pthread_mutex_destroy(&raw->lock);
 }
 
 static void a_request_carries_what_it_was_given(void **state)
@@ -155,11 +173,11 @@ static void a_request_carries_what_it_was_given(void **state)
                      0);
     assert_int_equal(status, 201);
     assert_true(reply_is("ok"));
-    assert_int_equal(strncmp(raw.request, "POST /prefix/_bulk?a=b HTTP/1.1\r\n", 33), 0);
-    assert_non_null(strstr(raw.request, "Content-Type: application/x-ndjson\r\n"));
-    assert_non_null(strstr(raw.request, "Authorization: Basic dXNlcjpwYXNz\r\n"));
-    assert_null(strstr(raw.request, "Expect"));
-    assert_non_null(strstr(raw.request, "\r\n\r\n{}\n{}\n"));
+    assert_int_equal(strncmp(raw_request(&raw), "POST /prefix/_bulk?a=b HTTP/1.1\r\n", 33), 0);
+    assert_non_null(strstr(raw_request(&raw), "Content-Type: application/x-ndjson\r\n"));
+    assert_non_null(strstr(raw_request(&raw), "Authorization: Basic dXNlcjpwYXNz\r\n"));
+    assert_null(strstr(raw_request(&raw), "Expect"));
+    assert_non_null(strstr(raw_request(&raw), "\r\n\r\n{}\n{}\n"));
     static const char *const methods[] = {"PUT", "DELETE", "GET", "POST"};
     for (size_t i = 0; i < 4; i++) {
         char expected[64];
@@ -167,9 +185,9 @@ static void a_request_carries_what_it_was_given(void **state)
         assert_int_equal(tr_http_request(client, methods[i], "/x", NULL, (struct tr_slice){0},
                                          &status, &reply, &err),
                          0);
-        assert_int_equal(strncmp(raw.request, expected, strlen(expected)), 0);
-        assert_non_null(strstr(raw.request, "Content-Type: application/json\r\n"));
-        assert_string_equal(strstr(raw.request, "\r\n\r\n"), "\r\n\r\n");
+        assert_int_equal(strncmp(raw_request(&raw), expected, strlen(expected)), 0);
+        assert_non_null(strstr(raw_request(&raw), "Content-Type: application/json\r\n"));
+        assert_string_equal(strstr(raw_request(&raw), "\r\n\r\n"), "\r\n\r\n");
     }
     tr_http_client_free(client);
     raw_stop(&raw);
@@ -188,17 +206,17 @@ static void a_get_may_have_a_body_and_a_head_has_none(void **state)
                                      &status, &reply, &err),
                      0);
     assert_int_equal(status, 404);
-    assert_int_equal(strncmp(raw.request, "GET /prefix/_search", 19), 0);
-    assert_non_null(strstr(raw.request, "Authorization: ApiKey secret\r\n"));
-    assert_non_null(strstr(raw.request, "\r\n\r\n{\"size\":1}"));
+    assert_int_equal(strncmp(raw_request(&raw), "GET /prefix/_search", 19), 0);
+    assert_non_null(strstr(raw_request(&raw), "Authorization: ApiKey secret\r\n"));
+    assert_non_null(strstr(raw_request(&raw), "\r\n\r\n{\"size\":1}"));
     assert_int_equal(tr_http_request(client, "HEAD", "/index", NULL, (struct tr_slice){0}, &status,
                                      &reply, &err),
                      0);
-    assert_int_equal(strncmp(raw.request, "HEAD /prefix/index", 18), 0);
+    assert_int_equal(strncmp(raw_request(&raw), "HEAD /prefix/index", 18), 0);
     assert_int_equal(
         tr_http_request(client, "DELETE", "/i", NULL, (struct tr_slice){0}, &status, &reply, &err),
         0);
-    assert_int_equal(strncmp(raw.request, "DELETE /prefix/i", 16), 0);
+    assert_int_equal(strncmp(raw_request(&raw), "DELETE /prefix/i", 16), 0);
     tr_http_client_free(client);
     raw_stop(&raw);
 }
