@@ -1,0 +1,155 @@
+/* checkpoint.c - the checkpoint's record; see control.h. */
+#include "fields.h"
+#include "json_writer.h"
+
+#define NEEDS_SNAPSHOT_MAX 100000
+
+/* ---- writing ---------------------------------------------------------------------------------- */
+
+static void write_server(struct tr_buf *out, const struct tr_checkpoint *checkpoint)
+{
+    TR_JSON_LITERAL(out, ",\"server\":{\"id\":");
+    tr_json_uint(out, checkpoint->server_id);
+    tr_json_member(out, false, "uuid");
+    tr_json_text(out, tr_slice_of(checkpoint->server_uuid));
+    tr_json_member(out, false, "file_stamp");
+    tr_json_uint(out, checkpoint->file_stamp);
+    tr_json_member(out, false, "file_crc");
+    tr_json_uint(out, checkpoint->file_crc);
+    tr_json_member(out, false, "last_type");
+    tr_json_uint(out, checkpoint->last_type);
+    tr_json_member(out, false, "last_stamp");
+    tr_json_uint(out, checkpoint->last_stamp);
+    tr_json_member(out, false, "last_crc");
+    tr_json_uint(out, checkpoint->last_crc);
+    tr_buf_append_char(out, '}');
+}
+
+static void write_needs_snapshot(struct tr_buf *out, const struct tr_checkpoint *checkpoint)
+{
+    TR_JSON_LITERAL(out, ",\"needs_snapshot\":[");
+    for (uint32_t i = 0; i < checkpoint->needs_snapshot_count; i++) {
+        const struct tr_needs_snapshot *need = &checkpoint->needs_snapshot[i];
+        if (i > 0)
+            tr_buf_append_char(out, ',');
+        TR_JSON_LITERAL(out, "{\"table\":");
+        tr_json_text(out, need->table);
+        tr_json_member(out, false, "version");
+        tr_json_int(out, need->version);
+        tr_json_member(out, false, "reason");
+        tr_json_text(out, need->reason);
+        tr_buf_append_char(out, '}');
+    }
+    tr_buf_append_char(out, ']');
+}
+
+int tr_checkpoint_write(const struct tr_checkpoint *checkpoint, struct tr_buf *key,
+                        struct tr_buf *value, struct tr_error *err)
+{
+    tr_buf_reset(key);
+    tr_buf_reset(value);
+    TR_JSON_LITERAL(key, "[\"checkpoint\"]");
+    TR_JSON_LITERAL(value, "{\"format\":1,\"pipeline_id\":");
+    tr_json_text(value, tr_slice_of(checkpoint->pipeline_id));
+    write_server(value, checkpoint);
+    tr_json_member(value, false, "file");
+    tr_json_text(value, tr_slice_of(checkpoint->file));
+    tr_json_member(value, false, "offset");
+    tr_json_uint(value, checkpoint->offset);
+    tr_json_member(value, false, "base");
+    tr_json_int(value, checkpoint->base);
+    tr_json_member(value, false, "version");
+    tr_json_int(value, checkpoint->version);
+    tr_json_member(value, false, "gtid");
+    tr_json_text(value, tr_slice_of(checkpoint->gtid));
+    tr_json_member(value, false, "ts");
+    tr_json_int(value, checkpoint->ts);
+    write_needs_snapshot(value, checkpoint);
+    tr_buf_append_char(value, '}');
+    int rc = tr_buf_check(key, "the checkpoint's key", err);
+    return rc < 0 ? rc : tr_buf_check(value, "the checkpoint", err);
+}
+
+/* ---- reading ---------------------------------------------------------------------------------- */
+
+struct checkpoint_words {
+    struct tr_checkpoint checkpoint;
+    struct tr_json_value server, needs_snapshot;
+};
+
+static const struct field checkpoint_fields[] = {
+    FIELD_FIXED(checkpoint_words, checkpoint.pipeline_id, "pipeline_id"),
+    FIELD(checkpoint_words, server, "server", FIELD_OBJECT),
+    FIELD_FIXED(checkpoint_words, checkpoint.file, "file"),
+    FIELD(checkpoint_words, checkpoint.offset, "offset", FIELD_U64),
+    FIELD(checkpoint_words, checkpoint.base, "base", FIELD_I64),
+    FIELD(checkpoint_words, checkpoint.version, "version", FIELD_I64),
+    FIELD_FIXED(checkpoint_words, checkpoint.gtid, "gtid"),
+    FIELD(checkpoint_words, checkpoint.ts, "ts", FIELD_I64),
+    FIELD(checkpoint_words, needs_snapshot, "needs_snapshot", FIELD_ARRAY),
+    {0},
+};
+
+static const struct field server_fields[] = {
+    FIELD(tr_checkpoint, server_id, "id", FIELD_U32),
+    FIELD_FIXED(tr_checkpoint, server_uuid, "uuid"),
+    FIELD(tr_checkpoint, file_stamp, "file_stamp", FIELD_U32),
+    FIELD(tr_checkpoint, file_crc, "file_crc", FIELD_U32),
+    FIELD(tr_checkpoint, last_type, "last_type", FIELD_U32),
+    FIELD(tr_checkpoint, last_stamp, "last_stamp", FIELD_U32),
+    FIELD(tr_checkpoint, last_crc, "last_crc", FIELD_U32),
+    {0},
+};
+
+static const struct field need_fields[] = {
+    FIELD(tr_needs_snapshot, table, "table", FIELD_TEXT),
+    FIELD(tr_needs_snapshot, version, "version", FIELD_I64),
+    FIELD(tr_needs_snapshot, reason, "reason", FIELD_TEXT),
+    {0},
+};
+
+static int read_needs_snapshot(struct tr_checkpoint *checkpoint,
+                               const struct tr_json_value *array, struct tr_arena *arena,
+                               struct tr_error *err)
+{
+    struct tr_json_cursor cursor;
+    struct tr_json_value ignored, item;
+    uint32_t count = 0;
+    int got;
+    tr_json_enter(&cursor, array);
+    while ((got = tr_json_next(&cursor, &ignored, &item, err)) > 0)
+        count++;
+    if (got < 0)
+        return fields_broken("checkpoint", err);
+    if (count > NEEDS_SNAPSHOT_MAX)
+        return tr_error_set(err, TR_ESTATE, "control record: checkpoint names %u tables", count);
+    checkpoint->needs_snapshot = tr_arena_alloc(arena, (count + 1) * sizeof(struct tr_needs_snapshot));
+    if (checkpoint->needs_snapshot == NULL)
+        return tr_error_set(err, TR_ENOMEM, "no memory for the checkpoint");
+    checkpoint->needs_snapshot_count = count;
+    tr_json_enter(&cursor, array);
+    for (uint32_t i = 0; i < count; i++) {
+        got = tr_json_next(&cursor, &ignored, &item, err);
+        if (got < 0 || item.type != TR_JSON_OBJECT)
+            return tr_error_set(err, TR_ESTATE, "control record: checkpoint: broken list");
+        if (fields_read(&item, need_fields, &checkpoint->needs_snapshot[i], arena, "checkpoint",
+                        err) < 0)
+            return err->code;
+    }
+    return 0;
+}
+
+int control_checkpoint_read(struct tr_checkpoint *checkpoint, struct tr_slice text,
+                            struct tr_arena *arena, struct tr_error *err)
+{
+    struct tr_json_value object;
+    struct checkpoint_words words = {0};
+    if (fields_open(text, &object, "checkpoint", err) < 0)
+        return err->code;
+    if (fields_read(&object, checkpoint_fields, &words, arena, "checkpoint", err) < 0)
+        return err->code;
+    *checkpoint = words.checkpoint;
+    if (fields_read(&words.server, server_fields, checkpoint, arena, "checkpoint", err) < 0)
+        return err->code;
+    return read_needs_snapshot(checkpoint, &words.needs_snapshot, arena, err);
+}
