@@ -188,7 +188,7 @@ static int port_of(int fd)
 int tr_http_server_start(struct tr_http_server **out, const char *listen_text,
                          const struct tr_http_route *routes, void *context, struct tr_error *err)
 {
-    int fd;
+    int fd = -1;
     int code = open_socket(listen_text, &fd, err);
     if (code != 0)
         return code;

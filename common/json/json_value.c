@@ -47,7 +47,9 @@ static size_t read_escape(const char *at, char out[4], size_t *out_length)
     *out_length = 1;
     if (at[1] != 'u') {
         const char *found = strchr(plain, at[1]);
-        out[0] = found != NULL ? meant[found - plain] : at[1];
+        out[0] = at[1];
+        if (found != NULL)
+            out[0] = meant[found - plain];
         return 2;
     }
     unsigned unit = hex_unit(at + 2);
@@ -233,8 +235,8 @@ bool tr_json_to_bytes(const struct tr_json_value *string, struct tr_buf *out)
     }
     if (content.length == 0)
         return true;
-    char *to = string->escaped ? out->data + before : tr_buf_reserve(out, content.length);
-    if (out->failed)
+    char *to = tr_buf_reserve(out, content.length);
+    if (to == NULL || out->failed)
         return true; /* the buffer's own failure says it */
     size_t length;
     if (!base64_decode(content.data, content.length, to, &length))

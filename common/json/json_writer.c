@@ -41,7 +41,9 @@ static size_t put_escape(char *to, char c)
     };
     unsigned char byte = (unsigned char)c;
     to[0] = '\\';
-    to[1] = byte >= 0x20 ? c : letters[byte];
+    to[1] = c;
+    if (byte < 0x20)
+        to[1] = letters[byte];
     if (to[1] != '\0')
         return 2;
     memcpy(to + 1, "u00", 3);
@@ -246,8 +248,10 @@ void tr_json_base64(struct tr_buf *buf, const void *data, size_t length)
         unsigned group = (unsigned)at[0] << 16 | (length == 2 ? (unsigned)at[1] << 8 : 0);
         *to++ = digits[group >> 18];
         *to++ = digits[group >> 12 & 63];
-        *to++ = length == 2 ? digits[group >> 6 & 63] : '=';
         *to++ = '=';
+        *to++ = '=';
+        if (length == 2)
+            to[-2] = digits[group >> 6 & 63];
     }
     *to++ = '"';
     buf->length += (size_t)(to - start);
@@ -263,16 +267,16 @@ void tr_json_bool(struct tr_buf *buf, bool value)
 
 void tr_json_member(struct tr_buf *buf, bool first, const char *name)
 {
-    size_t length = strlen(name);
-    char *to = tr_buf_reserve(buf, length + 4);
+    struct tr_slice text = tr_slice_of(name);
+    char *to = tr_buf_reserve(buf, text.length + 4);
     if (to == NULL)
         return;
     char *start = to;
     if (!first)
         *to++ = ',';
     *to++ = '"';
-    memcpy(to, name, length);
-    to += length;
+    memcpy(to, text.data, text.length);
+    to += text.length;
     *to++ = '"';
     *to++ = ':';
     buf->length += (size_t)(to - start);

@@ -14,7 +14,6 @@
 
 #define LINE_BYTES_MAX 16384
 #define VALUE_BYTES_MAX 1024 /* a longer text is cut, so that one value can't use up a line */
-#define CUT_MARK "..."
 
 static const char *const level_names[] = {"debug", "info", "warn", "error"};
 
@@ -37,8 +36,11 @@ static void put_quoted(struct tr_buf *line, const char *text, size_t length)
     char ascii[VALUE_BYTES_MAX];
     if (tr_json_string(line, text, length))
         return;
-    for (size_t i = 0; i < length; i++)
-        ascii[i] = (unsigned char)text[i] < 0x80 ? text[i] : '?';
+    for (size_t i = 0; i < length; i++) {
+        ascii[i] = '?';
+        if ((unsigned char)text[i] < 0x80)
+            ascii[i] = text[i];
+    }
     tr_json_text(line, (struct tr_slice){ascii, length});
 }
 
@@ -55,16 +57,17 @@ static bool is_bare(const char *text, size_t length)
 
 static void put_text(struct tr_buf *line, bool json, const char *text)
 {
+    static const char mark[3] = {'.', '.', '.'};
     char cut[VALUE_BYTES_MAX];
     size_t length = strnlen(text, VALUE_BYTES_MAX + 1);
     if (length > VALUE_BYTES_MAX) {
-        size_t keep = VALUE_BYTES_MAX - strlen(CUT_MARK);
+        size_t keep = VALUE_BYTES_MAX - sizeof(mark);
         while (keep > 0 && ((unsigned char)text[keep] & 0xc0) == 0x80)
             keep--; /* not in the middle of a character */
         memcpy(cut, text, keep);
-        memcpy(cut + keep, CUT_MARK, strlen(CUT_MARK));
+        memcpy(cut + keep, mark, sizeof(mark));
         text = cut;
-        length = keep + strlen(CUT_MARK);
+        length = keep + sizeof(mark);
     }
     if (!json && is_bare(text, length))
         tr_buf_append(line, text, length);

@@ -168,7 +168,9 @@ static void put_escaped(struct tr_buf *out, struct tr_slice text, bool quote)
         char c = text.data[i];
         if (c == '\\' || c == '\n' || (quote && c == '"'))
             tr_buf_append_char(out, '\\');
-        tr_buf_append_char(out, c == '\n' ? 'n' : c);
+        if (c == '\n')
+            c = 'n';
+        tr_buf_append_char(out, c);
     }
 }
 
