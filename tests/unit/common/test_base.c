@@ -135,7 +135,8 @@ static void a_reset_arena_takes_another_shape(void **state)
             total += bytes;
             char *at = tr_arena_alloc(&arena, bytes);
             if (at == NULL)
-                fail_msg("batch %d: %zu bytes after %zu are refused", batch, bytes, total);
+                fail_msg("batch %d: %zu bytes are refused at %zu", batch, bytes, total);
+            assert_non_null(at);
             memset(at, 'x', bytes);
         }
         assert_true(arena.total_bytes <= 8192);

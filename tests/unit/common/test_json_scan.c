@@ -136,7 +136,7 @@ static void nesting_has_a_limit(void **state)
     char text[2 * (TR_JSON_DEPTH_MAX + 1)];
     memset(text, '[', TR_JSON_DEPTH_MAX);
     memset(text + TR_JSON_DEPTH_MAX, ']', TR_JSON_DEPTH_MAX);
-    assert_int_equal(parse_code(text, 2 * TR_JSON_DEPTH_MAX), 0);
+    assert_int_equal(parse_code(text, (size_t)TR_JSON_DEPTH_MAX * 2), 0);
     memset(text, '[', TR_JSON_DEPTH_MAX + 1);
     memset(text + TR_JSON_DEPTH_MAX + 1, ']', TR_JSON_DEPTH_MAX + 1);
     assert_int_equal(parse_code(text, sizeof(text)), TR_EFORMAT);
@@ -281,9 +281,7 @@ static void numbers_as_doubles(void **state)
         assert_true(number == strtod(texts[i], NULL));
     }
     char longer[200];
-    memset(longer, '0', sizeof(longer));
-    memcpy(longer, "1.", 2);
-    memcpy(longer + 190, "1e3", 4);
+    snprintf(longer, sizeof(longer), "1.%0190de3", 1);
     value = parsed(longer);
     assert_true(tr_json_to_double(&value, &number) && number == 1000);
     value = parsed("1e400");
