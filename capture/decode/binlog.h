@@ -102,11 +102,12 @@ struct tr_binlog_column {
     struct tr_shape_column shape; /* name, SQL type, …; refine is filled in later */
     uint8_t type;        /* the wire type, with STRING resolved to ENUM/SET/STRING */
     uint16_t meta;       /* as the type needs it */
-    uint8_t length_bytes; /* of strings and blobs: 1–4 */
+    uint8_t fixed_bytes;  /* a value's bytes, where they are always the same; else 0 */
+    uint8_t length_bytes; /* of the length in front of strings and blobs: 1–4; both 0: unknown type */
     uint8_t encoding;    /* enum tr_charset */
     bool hidden;         /* MariaDB's DB_ROW_HASH_n */
-    struct tr_slice *labels; /* ENUM, SET: in UTF-8 */
-    struct tr_slice *labels_json; /* the same, quoted */
+    struct tr_slice *labels; /* ENUM, SET: in UTF-8 unless encoding is OTHER */
+    struct tr_slice *labels_json; /* the same, quoted; not to be used with OTHER */
     uint32_t label_count;
 };
 
@@ -163,6 +164,14 @@ struct tr_cell {
     const uint8_t *data;
     uint32_t length; /* of the value itself: length prefixes are taken off */
 };
+
+/* Whether two values of one column are the same bytes, or both NULL. */
+static inline bool tr_cell_equal(const struct tr_cell *a, const struct tr_cell *b)
+{
+    if (a->data == NULL || b->data == NULL)
+        return a->data == b->data;
+    return a->length == b->length && memcmp(a->data, b->data, a->length) == 0;
+}
 
 /*
  * Walks one row image: fills cells[table->column_count] and *end_inside, the offset of the image's

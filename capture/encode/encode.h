@@ -8,7 +8,9 @@
 #include "binlog.h"
 #include "event.h"
 
-/* A table prepared for encoding: all constant text made once per shape. */
+/* A table prepared for encoding: all constant text made once per shape. Borrows `table`, which must
+ * live longer; `shape` gives names, number, key and refinements, and its columns are the table's
+ * without the hidden ones. Cells are indexed as the table's columns, hidden ones included. */
 struct tr_encoder;
 
 int tr_encoder_new(struct tr_encoder **out, const struct tr_binlog_table *table,
