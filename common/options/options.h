@@ -110,6 +110,8 @@ void tr_options_reference(FILE *out, const char *program, const struct tr_sectio
  * NULL) gets its section, also for the keys of a free map, which have no tr_option. */
 const struct tr_option *tr_options_find(const struct tr_section *sections, const char *name,
                                         const struct tr_section **section);
+/* "30s", "5m", "1h", "7d" as milliseconds, for settings inside a TR_OPT_NODE. */
+bool tr_option_duration(const char *text, int64_t *ms) TR_MUST_CHECK;
 /* For "did you mean": the nearest of NULL-ended `known`, NULL when none is near. */
 const char *tr_options_nearest(const char *text, const char *const *known);
 

@@ -43,6 +43,11 @@ static bool parse_number(const char *text, const struct unit *units, bool unit_n
     return false;
 }
 
+bool tr_option_duration(const char *text, int64_t *ms)
+{
+    return parse_number(text, duration_units, true, ms) && *ms >= 0;
+}
+
 static int store_number(const struct tr_option *option, const struct tr_raw *raw,
                         const struct unit *units, const char *expected, int64_t *field,
                         struct tr_error *err)

@@ -1,0 +1,268 @@
+/*
+ * apply.c - a batch is one pipeline: a guarded script call per record, then the progress that was
+ * settled before this batch, all sent at once and answered in order.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "store.h"
+
+#define VERSION_DIGITS 16
+#define VERSION_PREFIX "tailrace:v:{"
+#define SCAN_COUNT 1000
+
+static void version_text(char out[VERSION_DIGITS], int64_t version)
+{
+    for (int i = VERSION_DIGITS - 1; i >= 0; i--) {
+        out[i] = (char)('0' + version % 10);
+        version /= 10;
+    }
+}
+
+static void append_version_key(struct rd_connection *connection, struct tr_slice key)
+{
+    char header[24];
+    int used = snprintf(header, sizeof(header), "$%zu\r\n", key.length + sizeof(VERSION_PREFIX));
+    tr_buf_append(&connection->out, header, (size_t)used);
+    tr_buf_append(&connection->out, VERSION_PREFIX, sizeof(VERSION_PREFIX) - 1);
+    tr_buf_append_slice(&connection->out, key);
+    tr_buf_append(&connection->out, "}\r\n", 3);
+}
+
+static void append_record(struct rd_connection *connection, const struct rd_table *table,
+                          const struct tr_sink_record *rec, struct tr_slice key)
+{
+    char version[VERSION_DIGITS];
+    version_text(version, rec->version);
+    rd_script(connection, rec->remove ? RD_SCRIPT_DELETE : RD_SCRIPT_SET, 2, rec->remove ? 2 : 3);
+    rd_argument(connection, key);
+    append_version_key(connection, key);
+    rd_argument(connection, (struct tr_slice){version, VERSION_DIGITS});
+    if (rec->remove) {
+        rd_argument_int(connection, connection->sink->settings->delete_marker_ttl_ms);
+    } else {
+        rd_argument(connection, rec->data);
+        rd_argument_int(connection, table->ttl_ms);
+    }
+}
+
+static void poison(const struct tr_sink_batch *batch, struct tr_sink_result *result,
+                   const struct tr_error *err)
+{
+    char text[768];
+    tr_error_format(err, text, sizeof(text));
+    result->status = TR_SINK_POISON;
+    result->reason = tr_arena_copy(batch->arena, text, strlen(text));
+}
+
+/* Writes a record's command; one that can't be sent is settled at once as POISON. */
+static void prepare(struct tr_sink_lane *lane, const struct tr_sink_batch *batch, size_t index,
+                    struct tr_sink_result *result)
+{
+    const struct tr_sink_record *rec = &batch->records[index];
+    const struct rd_table *table = rec->table->user;
+    struct tr_error err;
+    tr_error_reset(&err);
+    tr_buf_reset(&lane->key);
+    result->status = TR_SINK_RETRY;
+    result->reason = NULL;
+    int code = rd_template_key(&table->template, rec->key, &lane->key, &err);
+    if (code == 0 && (int64_t)rec->data.length > lane->connection.value_bytes_max)
+        code =
+            tr_error_set(&err, TR_EPOISON,
+                         "the row has %zu bytes, this Redis takes %" PRId64 " (proto-max-bulk-len)",
+                         rec->data.length, lane->connection.value_bytes_max);
+    if (code != 0)
+        poison(batch, result, &err);
+    else
+        append_record(&lane->connection, table, rec,
+                      (struct tr_slice){lane->key.data, lane->key.length});
+}
+
+/* An error reply concerns the one record, unless it stops everything. */
+static int settle(const struct tr_sink_batch *batch, const redisReply *reply,
+                  struct tr_sink_result *result, struct tr_error *err)
+{
+    struct tr_error own;
+    tr_error_reset(&own);
+    if (reply->type == REDIS_REPLY_INTEGER) {
+        result->status = reply->integer == 1 ? TR_SINK_APPLIED : TR_SINK_STALE;
+        return 0;
+    }
+    switch (rd_reply_error(reply, &own)) {
+    case TR_EPOISON:
+        poison(batch, result, &own);
+        return 0;
+    case TR_ESTORE_RETRY:
+        result->status = TR_SINK_RETRY;
+        result->reason = tr_arena_copy(batch->arena, own.text, strlen(own.text));
+        return 0;
+    default:
+        *err = own;
+        return own.code;
+    }
+}
+
+static int receive_record(struct tr_sink_lane *lane, const struct tr_sink_batch *batch,
+                          struct tr_sink_result *result, bool *lost_scripts, struct tr_error *err)
+{
+    redisReply *reply = NULL;
+    int code = rd_receive(&lane->connection, &reply, err);
+    if (code != 0)
+        return code;
+    if (reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, "NOSCRIPT", 8) == 0)
+        *lost_scripts = true;
+    code = settle(batch, reply, result, err);
+    freeReplyObject(reply);
+    return code;
+}
+
+static int receive_progress(struct tr_sink_lane *lane, struct tr_error *err)
+{
+    redisReply *reply = NULL;
+    int code = rd_receive(&lane->connection, &reply, err);
+    if (code == 0 && reply->type == REDIS_REPLY_ERROR)
+        code = rd_reply_error(reply, err);
+    freeReplyObject(reply);
+    return code;
+}
+
+int rd_apply(struct tr_sink_lane *lane, const struct tr_sink_batch *batch,
+             struct tr_sink_result *results, struct tr_error *err)
+{
+    struct rd_connection *connection = &lane->connection;
+    bool lost_scripts = false;
+    int code = rd_connection_ready(connection, err);
+    if (code != 0)
+        return code;
+    for (size_t i = 0; i < batch->count; i++)
+        prepare(lane, batch, i, &results[i]);
+    if (batch->settled_count > 0)
+        rd_state_append_progress(connection, batch->settled, batch->settled_count);
+    code = rd_send(connection, err);
+    for (size_t i = 0; code == 0 && i < batch->count; i++) {
+        if (results[i].status != TR_SINK_POISON)
+            code = receive_record(lane, batch, &results[i], &lost_scripts, err);
+    }
+    if (code == 0 && batch->settled_count > 0)
+        code = receive_progress(lane, err);
+    if (code != 0 || lost_scripts)
+        rd_connection_close(connection); /* replies may be left; scripts are loaded at connecting */
+    return code;
+}
+
+int rd_progress(struct tr_sink_lane *lane, const struct tr_sink_progress *progress, size_t count,
+                struct tr_error *err)
+{
+    int code = rd_connection_ready(&lane->connection, err);
+    if (code != 0 || count == 0)
+        return code;
+    rd_state_append_progress(&lane->connection, progress, count);
+    code = rd_send(&lane->connection, err);
+    if (code == 0)
+        code = receive_progress(lane, err);
+    if (code != 0)
+        rd_connection_close(&lane->connection);
+    return code;
+}
+
+/* ---- floors -----------------------------------------------------------------------------------
+ */
+
+static void append_scan(struct rd_connection *connection, const char *cursor, const char *prefix,
+                        struct tr_buf *pattern)
+{
+    tr_buf_reset(pattern);
+    tr_buf_append(pattern, VERSION_PREFIX, sizeof(VERSION_PREFIX) - 1);
+    for (const char *at = prefix; *at != '\0'; at++) {
+        if (strchr("*?[]\\^", *at) != NULL)
+            tr_buf_append_char(pattern, '\\');
+        tr_buf_append_char(pattern, *at);
+    }
+    tr_buf_append_char(pattern, '*');
+    rd_command(connection, 6);
+    rd_argument_text(connection, "SCAN");
+    rd_argument_text(connection, cursor);
+    rd_argument_text(connection, "MATCH");
+    rd_argument(connection, (struct tr_slice){pattern->data, pattern->length});
+    rd_argument_text(connection, "COUNT");
+    rd_argument_int(connection, SCAN_COUNT);
+}
+
+static size_t append_sweeps(struct rd_connection *connection, const redisReply *keys, int64_t below)
+{
+    char version[VERSION_DIGITS];
+    version_text(version, below);
+    size_t count = 0;
+    for (size_t i = 0; i < keys->elements; i++) {
+        const redisReply *name = keys->element[i];
+        size_t prefix = sizeof(VERSION_PREFIX) - 1;
+        if ((size_t)name->len < prefix + 1)
+            continue;
+        struct tr_slice key = {name->str + prefix, (size_t)name->len - prefix - 1};
+        rd_script(connection, RD_SCRIPT_SWEEP, 2, 1);
+        rd_argument(connection, key);
+        append_version_key(connection, key);
+        rd_argument(connection, (struct tr_slice){version, VERSION_DIGITS});
+        count++;
+    }
+    return count;
+}
+
+static int sweep_keys(struct rd_connection *connection, const redisReply *keys, int64_t below,
+                      struct tr_error *err)
+{
+    size_t count = append_sweeps(connection, keys, below);
+    int code = count > 0 ? rd_send(connection, err) : 0;
+    for (size_t i = 0; code == 0 && i < count; i++) {
+        redisReply *reply = NULL;
+        code = rd_receive(connection, &reply, err);
+        if (code == 0 && reply->type == REDIS_REPLY_ERROR)
+            code = rd_reply_error(reply, err);
+        freeReplyObject(reply);
+    }
+    return code;
+}
+
+int rd_sweep(struct rd_connection *connection, const struct rd_table *table, int64_t below,
+             struct tr_error *err)
+{
+    char cursor[32] = "0";
+    struct tr_buf pattern;
+    tr_buf_init(&pattern, 65536);
+    int code;
+    do {
+        redisReply *reply = NULL;
+        append_scan(connection, cursor, table->template.prefix, &pattern);
+        code = rd_call(connection, &reply, err);
+        if (code == 0 && (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2))
+            code = tr_error_set(err, TR_ESTORE, "redis: SCAN gave an unexpected reply");
+        if (code == 0) {
+            snprintf(cursor, sizeof(cursor), "%s", reply->element[0]->str);
+            code = sweep_keys(connection, reply->element[1], below, err);
+        }
+        freeReplyObject(reply);
+    } while (code == 0 && strcmp(cursor, "0") != 0);
+    tr_buf_done(&pattern);
+    return code;
+}
+
+int rd_mark(struct tr_sink_lane *lane, struct tr_sink_table *source, enum tr_event_type type,
+            int64_t version, struct tr_error *err)
+{
+    (void)type;
+    struct rd_connection *connection = &lane->connection;
+    int code = rd_connection_ready(connection, err);
+    if (code != 0)
+        return code;
+    rd_state_append_floor(connection, source, version);
+    code = rd_send(connection, err);
+    if (code == 0)
+        code = receive_progress(lane, err);
+    if (code == 0 && source->user != NULL)
+        code = rd_sweep(connection, source->user, version, err);
+    if (code != 0)
+        rd_connection_close(connection);
+    return code;
+}

@@ -1,0 +1,131 @@
+/*
+ * command.c - commands are written in RESP straight into one buffer and sent as a whole: nothing is
+ * allocated per command.
+ *
+ *     *<arguments>\r\n $<bytes>\r\n <argument>\r\n …           (redis.io, "RESP protocol spec")
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "store.h"
+
+static void append_header(struct tr_buf *out, char kind, size_t number)
+{
+    char text[24];
+    size_t at = sizeof(text);
+    text[--at] = '\n';
+    text[--at] = '\r';
+    do {
+        text[--at] = (char)('0' + number % 10);
+        number /= 10;
+    } while (number > 0);
+    text[--at] = kind;
+    tr_buf_append(out, text + at, sizeof(text) - at);
+}
+
+void rd_command(struct rd_connection *connection, size_t argument_count)
+{
+    append_header(&connection->out, '*', argument_count);
+    connection->out_count++;
+}
+
+void rd_argument(struct rd_connection *connection, struct tr_slice text)
+{
+    append_header(&connection->out, '$', text.length);
+    tr_buf_append_slice(&connection->out, text);
+    tr_buf_append(&connection->out, "\r\n", 2);
+}
+
+void rd_argument_text(struct rd_connection *connection, const char *text)
+{
+    rd_argument(connection, tr_slice_of(text));
+}
+
+void rd_argument_int(struct rd_connection *connection, int64_t number)
+{
+    char text[24];
+    int used = snprintf(text, sizeof(text), "%" PRId64, number);
+    rd_argument(connection, (struct tr_slice){text, (size_t)used});
+}
+
+void rd_script(struct rd_connection *connection, enum rd_script script, size_t keys,
+               size_t arguments)
+{
+    rd_command(connection, 3 + keys + arguments);
+    rd_argument(connection, TR_SLICE("EVALSHA"));
+    rd_argument(connection, (struct tr_slice){rd_script_hashes[script], 40});
+    rd_argument_int(connection, (int64_t)keys);
+}
+
+static int connection_lost(struct rd_connection *connection, struct tr_error *err)
+{
+    int code = tr_error_set_native(err, TR_ESTORE_RETRY, errno, "redis: %s: %s",
+                                   connection->sink->settings->url[0] != '\0' ? "connection lost"
+                                                                              : "not connected",
+                                   connection->redis->errstr);
+    rd_connection_close(connection);
+    return code;
+}
+
+int rd_send(struct rd_connection *connection, struct tr_error *err)
+{
+    int code = tr_buf_check(&connection->out, "a batch of commands", err);
+    if (code == 0 && redisAppendFormattedCommand(connection->redis, connection->out.data,
+                                                 connection->out.length) != REDIS_OK)
+        code = tr_error_set(err, TR_ENOMEM, "redis: no memory for a batch of commands");
+    tr_buf_reset(&connection->out);
+    connection->out_count = 0;
+    int done = 0;
+    while (code == 0 && !done) {
+        if (redisBufferWrite(connection->redis, &done) != REDIS_OK)
+            return connection_lost(connection, err);
+    }
+    return code;
+}
+
+int rd_receive(struct rd_connection *connection, redisReply **reply, struct tr_error *err)
+{
+    *reply = NULL;
+    if (redisGetReply(connection->redis, (void **)reply) != REDIS_OK)
+        return connection_lost(connection, err);
+    return 0;
+}
+
+static bool starts(const redisReply *reply, const char *word)
+{
+    return reply->str != NULL && strncmp(reply->str, word, strlen(word)) == 0;
+}
+
+int rd_reply_error(const redisReply *reply, struct tr_error *err)
+{
+    static const char *const passing[] = {"OOM",      "LOADING",   "BUSY",        "MASTERDOWN",
+                                          "READONLY", "NOSCRIPT",  "CLUSTERDOWN", "TRYAGAIN",
+                                          "MISCONF",  "NOREPLICAS"};
+    if (starts(reply, "TAILRACE_LOST"))
+        return tr_error_set(
+            err, TR_ESTATE,
+            "redis: the store's marker is gone: this Redis was emptied or replaced; "
+            "run `reset --to beginning --execute` and start again");
+    for (size_t i = 0; i < sizeof(passing) / sizeof(passing[0]); i++) {
+        if (starts(reply, passing[i]))
+            return tr_error_set(err, TR_ESTORE_RETRY, "redis: %s", reply->str);
+    }
+    if (starts(reply, "WRONGTYPE"))
+        return tr_error_set(err, TR_EPOISON, "redis: %s", reply->str);
+    return tr_error_set(err, TR_ESTORE, "redis: %s", reply->str != NULL ? reply->str : "error");
+}
+
+int rd_call(struct rd_connection *connection, redisReply **reply, struct tr_error *err)
+{
+    int code = rd_send(connection, err);
+    if (code == 0)
+        code = rd_receive(connection, reply, err);
+    if (code != 0 || (*reply)->type != REDIS_REPLY_ERROR)
+        return code;
+    code = rd_reply_error(*reply, err);
+    freeReplyObject(*reply);
+    *reply = NULL;
+    return code;
+}

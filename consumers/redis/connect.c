@@ -1,0 +1,299 @@
+/*
+ * connect.c - connections to Redis, and the scripts that are loaded on each.
+ *
+ * Every script takes the keys it touches as KEYS, all in one slot (the version's key has the row's
+ * key as hash tag). Versions are 16 digits, compared as text.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/time.h>
+
+#include "log.h"
+#include "store.h"
+
+#define COMMAND_BYTES_MAX ((size_t)1 << 30)
+#define VALUE_BYTES_DEFAULT (512LL << 20) /* Redis's own default of proto-max-bulk-len */
+
+const char *const rd_script_texts[RD_SCRIPTS] = {
+    /* KEYS row, version; ARGV version, row, ttl in ms or 0. 1 = applied, 0 = stale. */
+    [RD_SCRIPT_SET] = "local v=redis.call('GET',KEYS[2])\n"
+                      "if v and string.sub(v,1,16)>ARGV[1] then return 0 end\n"
+                      "if ARGV[3]=='0' then redis.call('MSET',KEYS[1],ARGV[2],KEYS[2],ARGV[1])\n"
+                      "else redis.call('SET',KEYS[1],ARGV[2],'PX',ARGV[3])\n"
+                      "redis.call('SET',KEYS[2],ARGV[1],'PX',ARGV[3]) end\n"
+                      "return 1",
+    /* KEYS row, version; ARGV version, ttl of the marker in ms. */
+    [RD_SCRIPT_DELETE] = "local v=redis.call('GET',KEYS[2])\n"
+                         "if v and string.sub(v,1,16)>ARGV[1] then return 0 end\n"
+                         "redis.call('DEL',KEYS[1])\n"
+                         "redis.call('SET',KEYS[2],ARGV[1]..'d','PX',ARGV[2])\n"
+                         "return 1",
+    /* KEYS row, version; ARGV floor. Forgets the row when it is below the floor. */
+    [RD_SCRIPT_SWEEP] = "local v=redis.call('GET',KEYS[2])\n"
+                        "if v and string.sub(v,1,16)<ARGV[1] then\n"
+                        "return redis.call('DEL',KEYS[1],KEYS[2]) end\n"
+                        "return 0",
+    /* KEYS store; ARGV pipeline id, then field, value … Only into the store that was claimed. */
+    [RD_SCRIPT_PROGRESS] = "if redis.call('HGET',KEYS[1],'pipeline_id')~=ARGV[1] then\n"
+                           "return redis.error_reply('TAILRACE_LOST') end\n"
+                           "for i=2,#ARGV,2 do redis.call('HSET',KEYS[1],ARGV[i],ARGV[i+1]) end\n"
+                           "return 1",
+};
+
+const char rd_script_hashes[RD_SCRIPTS][41] = {
+    [RD_SCRIPT_SET] = "7cf2a8f3ef0e9c62fc5379f12e8cf3577950924d",
+    [RD_SCRIPT_DELETE] = "df0ca3f5afb39f43ca6098c0fa1b138c73188edd",
+    [RD_SCRIPT_SWEEP] = "f83a28d9bcd4d7f2fc7ce2347e53255436b0cce9",
+    [RD_SCRIPT_PROGRESS] = "01e9007ee73f7fd5e552e8f2d372b5988d5c9fe5",
+};
+
+/* ---- redis://[user[:password]@]host[:port][/db] and unix:///path[?db=n] ---------------------- */
+
+struct endpoint {
+    char host[256];
+    int port;
+    int db;
+    char path[108];
+    char user[128], password[256];
+};
+
+static int url_refuse(const struct redis_settings *settings, struct tr_error *err)
+{
+    (void)settings; /* it may hold a password: not in a message */
+    return tr_error_set(err, TR_ECONFIG,
+                        "redis.url is no redis://host:port/db nor unix:///path/of/socket?db=n");
+}
+
+static bool parse_unix(const char *text, struct endpoint *to)
+{
+    const char *query = strstr(text, "?db=");
+    size_t length = query != NULL ? (size_t)(query - text) : strlen(text);
+    if (length == 0 || length >= sizeof(to->path))
+        return false;
+    memcpy(to->path, text, length);
+    to->db = query != NULL ? atoi(query + 4) : 0;
+    return true;
+}
+
+static bool copy_part(char *to, size_t size, const char *from, size_t length)
+{
+    if (length >= size)
+        return false;
+    memcpy(to, from, length);
+    to[length] = '\0';
+    return true;
+}
+
+static bool parse_credentials(const char *text, size_t length, struct endpoint *to)
+{
+    const char *colon = memchr(text, ':', length);
+    size_t user = colon != NULL ? (size_t)(colon - text) : length;
+    return copy_part(to->user, sizeof(to->user), text, user) &&
+           (colon == NULL ||
+            copy_part(to->password, sizeof(to->password), colon + 1, length - user - 1));
+}
+
+static bool parse_tcp(const char *text, struct endpoint *to)
+{
+    const char *slash = strchr(text, '/');
+    size_t length = slash != NULL ? (size_t)(slash - text) : strlen(text);
+    const char *at = memrchr(text, '@', length);
+    if (at != NULL && !parse_credentials(text, (size_t)(at - text), to))
+        return false;
+    const char *host = at != NULL ? at + 1 : text;
+    const char *host_end = text + length;
+    const char *colon = memrchr(host, ':', (size_t)(host_end - host));
+    char *end = NULL;
+    to->port = 6379;
+    if (colon != NULL) {
+        to->port = (int)strtol(colon + 1, &end, 10);
+        if (end != host_end || to->port <= 0 || to->port > 65535)
+            return false;
+        host_end = colon;
+    }
+    if (slash != NULL && slash[1] != '\0') {
+        to->db = (int)strtol(slash + 1, &end, 10);
+        if (*end != '\0' || to->db < 0)
+            return false;
+    }
+    return host_end > host &&
+           copy_part(to->host, sizeof(to->host), host, (size_t)(host_end - host));
+}
+
+static int parse_url(const struct redis_settings *settings, struct endpoint *to,
+                     struct tr_error *err)
+{
+    *to = (struct endpoint){0};
+    const char *url = settings->url;
+    bool good = false;
+    if (strncmp(url, "redis://", 8) == 0)
+        good = parse_tcp(url + 8, to);
+    else if (strncmp(url, "unix://", 7) == 0)
+        good = parse_unix(url + 7, to);
+    if (!good)
+        return url_refuse(settings, err);
+    if (settings->user[0] != '\0')
+        snprintf(to->user, sizeof(to->user), "%s", settings->user);
+    if (settings->password[0] != '\0')
+        snprintf(to->password, sizeof(to->password), "%s", settings->password);
+    return 0;
+}
+
+int rd_url_check(const struct redis_settings *settings, struct tr_error *err)
+{
+    struct endpoint endpoint;
+    return parse_url(settings, &endpoint, err);
+}
+
+/* ---- connecting --------------------------------------------------------------------------------
+ */
+
+static struct timeval timeval_of(int64_t ms)
+{
+    return (struct timeval){.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
+}
+
+static int dial(struct rd_connection *connection, const struct endpoint *to, struct tr_error *err)
+{
+    const struct redis_settings *settings = connection->sink->settings;
+    struct timeval limit = timeval_of(settings->connect_timeout_ms);
+    redisContext *redis = to->path[0] != '\0' ? redisConnectUnixWithTimeout(to->path, limit)
+                                              : redisConnectWithTimeout(to->host, to->port, limit);
+    if (redis == NULL || redis->err != 0) {
+        int code =
+            tr_error_set(err, TR_ESTORE_RETRY, "redis: cannot connect to %s:%d%s: %s", to->host,
+                         to->port, to->path, redis != NULL ? redis->errstr : "no memory");
+        if (redis != NULL)
+            redisFree(redis);
+        return code;
+    }
+    redisSetTimeout(redis, timeval_of(settings->timeout_ms));
+    connection->redis = redis;
+    return 0;
+}
+
+static int simple_call(struct rd_connection *connection, struct tr_error *err)
+{
+    redisReply *reply = NULL;
+    int code = rd_call(connection, &reply, err);
+    freeReplyObject(reply);
+    return code;
+}
+
+static int authenticate(struct rd_connection *connection, const struct endpoint *to,
+                        struct tr_error *err)
+{
+    int code = 0;
+    if (to->password[0] != '\0') {
+        rd_command(connection, to->user[0] != '\0' ? 3 : 2);
+        rd_argument_text(connection, "AUTH");
+        if (to->user[0] != '\0')
+            rd_argument_text(connection, to->user);
+        rd_argument_text(connection, to->password);
+        code = simple_call(connection, err);
+    }
+    if (code == 0 && to->db != 0) {
+        rd_command(connection, 2);
+        rd_argument_text(connection, "SELECT");
+        rd_argument_int(connection, to->db);
+        code = simple_call(connection, err);
+    }
+    return code;
+}
+
+static int load_scripts(struct rd_connection *connection, struct tr_error *err)
+{
+    for (int i = 0; i < RD_SCRIPTS; i++) {
+        redisReply *reply = NULL;
+        rd_command(connection, 3);
+        rd_argument_text(connection, "SCRIPT");
+        rd_argument_text(connection, "LOAD");
+        rd_argument_text(connection, rd_script_texts[i]);
+        int code = rd_call(connection, &reply, err);
+        if (code == 0 && (reply->str == NULL || strcmp(reply->str, rd_script_hashes[i]) != 0))
+            code = tr_error_set(err, TR_EBUG, "redis: script %d has hash %s", i,
+                                reply->str != NULL ? reply->str : "");
+        freeReplyObject(reply);
+        if (code != 0)
+            return code;
+    }
+    return 0;
+}
+
+/* The largest value the server takes: a larger one would end the connection, not fail by itself. */
+static int read_limits(struct rd_connection *connection, struct tr_error *err)
+{
+    struct tr_error ignored;
+    redisReply *reply = NULL;
+    tr_error_reset(&ignored);
+    connection->value_bytes_max = VALUE_BYTES_DEFAULT;
+    rd_command(connection, 3);
+    rd_argument_text(connection, "CONFIG");
+    rd_argument_text(connection, "GET");
+    rd_argument_text(connection, "proto-max-bulk-len");
+    int code = rd_call(connection, &reply, &ignored);
+    if (code == 0 && reply->type == REDIS_REPLY_ARRAY && reply->elements == 2)
+        connection->value_bytes_max = atoll(reply->element[1]->str);
+    freeReplyObject(reply);
+    if (connection->redis == NULL)
+        return tr_error_set(err, ignored.code, "%s", ignored.text);
+    return 0;
+}
+
+static int check_marker(struct rd_connection *connection, struct tr_error *err)
+{
+    const struct tr_sink *sink = connection->sink;
+    redisReply *reply = NULL;
+    if (sink->pipeline_id[0] == '\0')
+        return 0;
+    rd_script(connection, RD_SCRIPT_PROGRESS, 1, 1);
+    rd_argument_text(connection, sink->state_key);
+    rd_argument_text(connection, sink->pipeline_id);
+    int code = rd_call(connection, &reply, err);
+    freeReplyObject(reply);
+    return code;
+}
+
+int rd_connection_ready(struct rd_connection *connection, struct tr_error *err)
+{
+    struct endpoint endpoint;
+    if (connection->redis != NULL)
+        return 0;
+    int code = parse_url(connection->sink->settings, &endpoint, err);
+    if (code == 0)
+        code = dial(connection, &endpoint, err);
+    if (code == 0)
+        code = authenticate(connection, &endpoint, err);
+    if (code == 0)
+        code = load_scripts(connection, err);
+    if (code == 0)
+        code = read_limits(connection, err);
+    if (code == 0)
+        code = check_marker(connection, err);
+    if (code != 0)
+        rd_connection_close(connection);
+    return code;
+}
+
+int rd_connection_init(struct rd_connection *connection, struct tr_sink *sink, struct tr_error *err)
+{
+    *connection = (struct rd_connection){.sink = sink};
+    tr_buf_init(&connection->out, COMMAND_BYTES_MAX);
+    return rd_url_check(sink->settings, err);
+}
+
+void rd_connection_close(struct rd_connection *connection)
+{
+    if (connection->redis != NULL)
+        redisFree(connection->redis);
+    connection->redis = NULL;
+    tr_buf_reset(&connection->out);
+    connection->out_count = 0;
+}
+
+void rd_connection_done(struct rd_connection *connection)
+{
+    rd_connection_close(connection);
+    tr_buf_done(&connection->out);
+}

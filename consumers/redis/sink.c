@@ -1,0 +1,242 @@
+/* sink.c - the Redis sink's table of operations and its tables' settings. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "log.h"
+#include "store.h"
+
+#define TEMPLATE_DEFAULT "{database}:{table}:{pk}"
+
+static const struct tr_option redis_options[] = {
+    {.key = "url",
+     .type = TR_OPT_STRING,
+     .def = "redis://127.0.0.1:6379/0",
+     .common = true,
+     .offset = offsetof(struct redis_settings, url),
+     .help = "redis://host:port/db, or unix:///path/of/socket?db=n."},
+    {.key = "user",
+     .type = TR_OPT_STRING,
+     .offset = offsetof(struct redis_settings, user),
+     .help = "User name for AUTH."},
+    {.key = "password",
+     .type = TR_OPT_SECRET,
+     .offset = offsetof(struct redis_settings, password),
+     .help = "Password for AUTH."},
+    TR_RUNTIME_OPTIONS(struct redis_settings, common),
+    {.key = "delete_marker_ttl",
+     .type = TR_OPT_DURATION,
+     .def = "1d",
+     .offset = offsetof(struct redis_settings, delete_marker_ttl_ms),
+     .min = 1000,
+     .max = INT64_MAX,
+     .help = "How long a deleted row's version is kept, as the guard against late changes."},
+    {.key = "connect_timeout",
+     .type = TR_OPT_DURATION,
+     .def = "5s",
+     .min = 1,
+     .max = 3600000,
+     .offset = offsetof(struct redis_settings, connect_timeout_ms),
+     .help = "Time to connect before trying again."},
+    {.key = "timeout",
+     .type = TR_OPT_DURATION,
+     .def = "30s",
+     .min = 1,
+     .max = 3600000,
+     .offset = offsetof(struct redis_settings, timeout_ms),
+     .help = "Time to wait for replies before connecting anew."},
+    {0},
+};
+
+static void sink_close(struct tr_sink *sink)
+{
+    if (sink == NULL)
+        return;
+    while (sink->tables != NULL) {
+        struct rd_table *table = sink->tables;
+        sink->tables = table->next;
+        table->source->user = NULL;
+        rd_template_done(&table->template);
+        free(table);
+    }
+    rd_connection_done(&sink->main);
+    free(sink->state_key);
+    free(sink);
+}
+
+static int sink_open(struct tr_sink **out, const struct tr_sink_context *context,
+                     struct tr_error *err)
+{
+    struct tr_sink *sink = calloc(1, sizeof(*sink));
+    if (sink == NULL)
+        return tr_error_set(err, TR_ENOMEM, "redis: no memory");
+    sink->context = context;
+    sink->settings = context->settings;
+    int code = rd_connection_init(&sink->main, sink, err);
+    if (code == 0 && asprintf(&sink->state_key, "tailrace:store:%s:%s", context->pipeline,
+                              context->consumer) < 0) {
+        sink->state_key = NULL;
+        code = tr_error_set(err, TR_ENOMEM, "redis: no memory");
+    }
+    if (code == 0)
+        code = rd_connection_ready(&sink->main, err);
+    if (code != 0) {
+        sink_close(sink);
+        return code;
+    }
+    *out = sink;
+    return 0;
+}
+
+/* ---- tables -----------------------------------------------------------------------------------
+ */
+
+static const char *const table_keys[] = {"table", "key", "value", "ttl", NULL};
+
+static int table_settings(struct rd_table *table, const struct tr_shape *shape,
+                          struct tr_error *err)
+{
+    const struct tr_node *settings = table->source->settings;
+    const char *key = TEMPLATE_DEFAULT;
+    if (settings != NULL) {
+        int code = tr_node_check_keys(settings, "redis.tables", table_keys, err);
+        if (code != 0)
+            return code;
+        key = tr_node_text(settings, "key", TEMPLATE_DEFAULT);
+        const char *value = tr_node_text(settings, "value", "json");
+        if (strcmp(value, "json") != 0)
+            return tr_error_set(err, TR_ECONFIG, "redis.tables: value must be json, not %s", value);
+        const char *ttl = tr_node_text(settings, "ttl", NULL);
+        if (ttl != NULL && !tr_option_duration(ttl, &table->ttl_ms))
+            return tr_error_set(err, TR_ECONFIG,
+                                "redis.tables: ttl %s is no duration (30s, 5m, 1h, 7d)", ttl);
+    }
+    return rd_template_parse(&table->template, key, shape, err);
+}
+
+/* Rows of a table are found again by what their keys begin with, so no table's keys may begin as
+ * another's do. */
+static int check_prefix(const struct tr_sink *sink, const struct rd_table *table,
+                        struct tr_error *err)
+{
+    for (const struct rd_table *other = sink->tables; other != NULL; other = other->next) {
+        size_t mine = strlen(table->template.prefix), theirs = strlen(other->template.prefix);
+        size_t shorter = mine < theirs ? mine : theirs;
+        if (memcmp(table->template.prefix, other->template.prefix, shorter) != 0)
+            continue;
+        return tr_error_set(err, TR_ECONFIG,
+                            "redis: keys of %.*s.%.*s (\"%s…\") and of %.*s.%.*s (\"%s…\") can't "
+                            "be told apart; give "
+                            "one of them another `key:` that begins differently",
+                            (int)table->source->database.length, table->source->database.data,
+                            (int)table->source->table.length, table->source->table.data,
+                            table->template.prefix, (int)other->source->database.length,
+                            other->source->database.data, (int)other->source->table.length,
+                            other->source->table.data, other->template.prefix);
+    }
+    return 0;
+}
+
+static int sink_table(struct tr_sink *sink, struct tr_sink_table *source,
+                      const struct tr_shape *shape, struct tr_error *err)
+{
+    if (source->user != NULL)
+        return 0;
+    struct rd_table *table = calloc(1, sizeof(*table));
+    if (table == NULL)
+        return tr_error_set(err, TR_ENOMEM, "redis: no memory");
+    table->source = source;
+    int code = table_settings(table, shape, err);
+    if (code == 0)
+        code = check_prefix(sink, table, err);
+    if (code != 0) {
+        rd_template_done(&table->template);
+        free(table);
+        return code;
+    }
+    table->next = sink->tables;
+    sink->tables = table;
+    source->user = table;
+    return 0;
+}
+
+/* A Redis that evicts would drop rows and versions behind our back; with a ttl that is agreed. */
+static int sink_check(struct tr_sink *sink, struct tr_error *err)
+{
+    redisReply *reply = NULL;
+    bool lasting = sink->tables == NULL;
+    for (const struct rd_table *table = sink->tables; table != NULL; table = table->next)
+        lasting = lasting || table->ttl_ms == 0;
+    int code = rd_connection_ready(&sink->main, err);
+    if (code != 0 || !lasting)
+        return code;
+    rd_command(&sink->main, 3);
+    rd_argument_text(&sink->main, "CONFIG");
+    rd_argument_text(&sink->main, "GET");
+    rd_argument_text(&sink->main, "maxmemory-policy");
+    code = rd_call(&sink->main, &reply, err);
+    if (code == TR_ESTORE) { /* CONFIG is not for us here: nothing is known */
+        tr_log(TR_LOG_WARN, "redis", "maxmemory-policy cannot be read", TR_STR("why", err->text),
+               TR_END);
+        tr_error_reset(err);
+        return 0;
+    }
+    if (code == 0 && reply->elements == 2 && strcmp(reply->element[1]->str, "noeviction") != 0)
+        code = tr_error_set(err, TR_ECONFIG,
+                            "redis: maxmemory-policy is %s: rows would vanish unseen; set it to "
+                            "noeviction, or give every table a `ttl:`",
+                            reply->element[1]->str);
+    freeReplyObject(reply);
+    return code;
+}
+
+/* ---- lanes ------------------------------------------------------------------------------------
+ */
+
+static int lane_open(struct tr_sink *sink, unsigned number, struct tr_sink_lane **out,
+                     struct tr_error *err)
+{
+    (void)number;
+    struct tr_sink_lane *lane = calloc(1, sizeof(*lane));
+    if (lane == NULL)
+        return tr_error_set(err, TR_ENOMEM, "redis: no memory");
+    tr_buf_init(&lane->key, (size_t)64 << 20);
+    int code = rd_connection_init(&lane->connection, sink, err);
+    if (code != 0) {
+        free(lane);
+        return code;
+    }
+    *out = lane;
+    return 0;
+}
+
+static void lane_close(struct tr_sink_lane *lane)
+{
+    rd_connection_done(&lane->connection);
+    tr_buf_done(&lane->key);
+    free(lane);
+}
+
+const struct tr_sink_ops tr_redis_sink_ops = {
+    .name = "redis",
+    .purpose = "Keeps rows in Redis, one key per row, equal to the source's tables.",
+    .options = redis_options,
+    .settings_size = sizeof(struct redis_settings),
+    .settings_common_offset = offsetof(struct redis_settings, common),
+    .exclusive = false,
+    .lanes = 2,
+    .batch_records_max = 5000,
+    .batch_bytes_max = (size_t)4 << 20,
+    .open = sink_open,
+    .close = sink_close,
+    .load = rd_state_load,
+    .claim = rd_state_claim,
+    .table = sink_table,
+    .check = sink_check,
+    .drop_plan = rd_drop_plan,
+    .drop = rd_drop,
+    .lane_open = lane_open,
+    .lane_close = lane_close,
+    .apply = rd_apply,
+    .mark = rd_mark,
+    .progress = rd_progress,
+};

@@ -1,0 +1,288 @@
+/* state.c - marker, floors and progress in the store's hash; and what `reset --drop` removes. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "json_scan.h"
+#include "json_writer.h"
+#include "store.h"
+
+#define FLOOR_FIELD "floor:"
+#define PROGRESS_FIELD "progress:"
+
+static void append_progress_field(struct tr_buf *out, const struct tr_sink_progress *progress)
+{
+    tr_buf_reset(out);
+    TR_JSON_LITERAL(out, PROGRESS_FIELD "[");
+    tr_json_text(out, tr_slice_of(progress->topic));
+    tr_buf_append_char(out, ',');
+    tr_json_text(out, tr_slice_of(progress->incarnation));
+    tr_buf_printf(out, ",%d]", progress->partition);
+}
+
+void rd_state_append_progress(struct rd_connection *connection,
+                              const struct tr_sink_progress *progress, size_t count)
+{
+    char room[2048];
+    rd_script(connection, RD_SCRIPT_PROGRESS, 1, 1 + 2 * count);
+    rd_argument_text(connection, connection->sink->state_key);
+    rd_argument_text(connection, connection->sink->pipeline_id);
+    for (size_t i = 0; i < count; i++) {
+        struct tr_buf field = {.data = room, .capacity = sizeof(room), .limit = sizeof(room)};
+        append_progress_field(&field, &progress[i]);
+        rd_argument(connection, (struct tr_slice){field.data, field.length});
+        rd_argument_int(connection, progress[i].next);
+    }
+}
+
+void rd_state_append_floor(struct rd_connection *connection, const struct tr_sink_table *table,
+                           int64_t version)
+{
+    char room[2048];
+    struct tr_buf field = {.data = room, .capacity = sizeof(room), .limit = sizeof(room)};
+    TR_JSON_LITERAL(&field, FLOOR_FIELD "[");
+    tr_json_text(&field, table->database);
+    tr_buf_append_char(&field, ',');
+    tr_json_text(&field, table->table);
+    tr_buf_append_char(&field, ']');
+    rd_script(connection, RD_SCRIPT_PROGRESS, 1, 3);
+    rd_argument_text(connection, connection->sink->state_key);
+    rd_argument_text(connection, connection->sink->pipeline_id);
+    rd_argument(connection, (struct tr_slice){field.data, field.length});
+    rd_argument_int(connection, version);
+}
+
+/* ---- loading -----------------------------------------------------------------------------------
+ */
+
+/* The strings of a JSON array like ["a","b",3] into `out`; numbers as their text. */
+static int array_texts(struct tr_sink_state *state, struct tr_slice text, const char **out,
+                       size_t count, struct tr_error *err)
+{
+    struct tr_json_cursor cursor;
+    struct tr_json_value name, value;
+    struct tr_buf plain;
+    int code = tr_json_open(&cursor, text, err);
+    tr_buf_init(&plain, 65536);
+    for (size_t i = 0; code == 0 && i < count; i++) {
+        if (tr_json_next(&cursor, &name, &value, err) != 1) {
+            code = tr_error_set(err, TR_ESTATE, "redis: a field of the store's state is damaged");
+            break;
+        }
+        tr_buf_reset(&plain);
+        if (value.type == TR_JSON_STRING)
+            tr_json_unescape(&value, &plain);
+        else
+            tr_buf_append_slice(&plain, value.text);
+        out[i] = tr_arena_copy(state->arena, plain.data, plain.length);
+        if (out[i] == NULL)
+            code = tr_error_set(err, TR_ENOMEM, "redis: no memory for the store's state");
+    }
+    tr_buf_done(&plain);
+    return code;
+}
+
+static int take_progress(struct tr_sink_state *state, struct tr_slice key, const char *value,
+                         struct tr_error *err)
+{
+    const char *texts[3];
+    int code = array_texts(state, key, texts, 3, err);
+    if (code == 0)
+        state->progress[state->progress_count++] = (struct tr_sink_progress){
+            .topic = texts[0],
+            .incarnation = texts[1],
+            .partition = atoi(texts[2]),
+            .next = atoll(value),
+        };
+    return code;
+}
+
+static int take_floor(struct tr_sink_state *state, struct tr_slice key, const char *value,
+                      struct tr_error *err)
+{
+    const char *texts[2];
+    int code = array_texts(state, key, texts, 2, err);
+    if (code == 0)
+        state->floors[state->floor_count++] = (struct tr_sink_floor){
+            .database = texts[0],
+            .table = texts[1],
+            .version = atoll(value),
+        };
+    return code;
+}
+
+static int take_field(struct tr_sink_state *state, const redisReply *name, const redisReply *value,
+                      struct tr_error *err)
+{
+    struct tr_slice field = {name->str, (size_t)name->len};
+    const size_t floor = sizeof(FLOOR_FIELD) - 1, progress = sizeof(PROGRESS_FIELD) - 1;
+    if (strncmp(name->str, FLOOR_FIELD, floor) == 0)
+        return take_floor(state, (struct tr_slice){field.data + floor, field.length - floor},
+                          value->str, err);
+    if (strncmp(name->str, PROGRESS_FIELD, progress) == 0)
+        return take_progress(state,
+                             (struct tr_slice){field.data + progress, field.length - progress},
+                             value->str, err);
+    const char *copy = tr_arena_copy(state->arena, value->str, (size_t)value->len);
+    if (copy == NULL)
+        return tr_error_set(err, TR_ENOMEM, "redis: no memory for the store's state");
+    if (strcmp(name->str, "pipeline") == 0)
+        state->pipeline = copy;
+    else if (strcmp(name->str, "pipeline_id") == 0)
+        state->pipeline_id = copy;
+    else if (strcmp(name->str, "consumer") == 0)
+        state->consumer = copy;
+    else if (strcmp(name->str, "generation") == 0)
+        state->generation = atoi(copy);
+    else if (strcmp(name->str, "format") == 0)
+        state->format = atoi(copy);
+    return 0;
+}
+
+static int take_hash(struct tr_sink_state *state, const redisReply *reply, struct tr_error *err)
+{
+    size_t count = reply->elements / 2 + 1;
+    state->pipeline = state->pipeline_id = state->consumer = "";
+    state->progress = tr_arena_alloc(state->arena, count * sizeof(*state->progress));
+    state->floors = tr_arena_alloc(state->arena, count * sizeof(*state->floors));
+    if (state->progress == NULL || state->floors == NULL)
+        return tr_error_set(err, TR_ENOMEM, "redis: no memory for the store's state");
+    for (size_t i = 0; i + 1 < reply->elements; i += 2) {
+        int code = take_field(state, reply->element[i], reply->element[i + 1], err);
+        if (code != 0)
+            return code;
+    }
+    state->marked = state->pipeline_id[0] != '\0';
+    return 0;
+}
+
+static int any_version_key(struct rd_connection *connection, bool *any, struct tr_error *err)
+{
+    redisReply *reply = NULL;
+    rd_command(connection, 1);
+    rd_argument_text(connection, "DBSIZE");
+    int code = rd_call(connection, &reply, err);
+    *any = code == 0 && reply->integer > 0;
+    freeReplyObject(reply);
+    return code;
+}
+
+int rd_state_load(struct tr_sink *sink, struct tr_sink_state *state, struct tr_error *err)
+{
+    redisReply *reply = NULL;
+    bool any = false;
+    state->marked = false;
+    sink->pipeline_id[0] = '\0'; /* what is there is looked at by our caller */
+    int code = rd_connection_ready(&sink->main, err);
+    if (code != 0)
+        return code;
+    rd_command(&sink->main, 2);
+    rd_argument_text(&sink->main, "HGETALL");
+    rd_argument_text(&sink->main, sink->state_key);
+    code = rd_call(&sink->main, &reply, err);
+    if (code == 0)
+        code = take_hash(state, reply, err);
+    freeReplyObject(reply);
+    if (code == 0)
+        code = any_version_key(&sink->main, &any, err);
+    state->empty = !any;
+    if (code == 0 && state->marked)
+        snprintf(sink->pipeline_id, sizeof(sink->pipeline_id), "%s", state->pipeline_id);
+    return code;
+}
+
+static int forget_progress(struct tr_sink *sink, struct tr_error *err)
+{
+    redisReply *names = NULL, *reply = NULL;
+    rd_command(&sink->main, 2);
+    rd_argument_text(&sink->main, "HKEYS");
+    rd_argument_text(&sink->main, sink->state_key);
+    int code = rd_call(&sink->main, &names, err);
+    for (size_t i = 0; code == 0 && i < names->elements; i++) {
+        if (strncmp(names->element[i]->str, PROGRESS_FIELD, sizeof(PROGRESS_FIELD) - 1) != 0)
+            continue;
+        rd_command(&sink->main, 3);
+        rd_argument_text(&sink->main, "HDEL");
+        rd_argument_text(&sink->main, sink->state_key);
+        rd_argument(&sink->main,
+                    (struct tr_slice){names->element[i]->str, (size_t)names->element[i]->len});
+        code = rd_call(&sink->main, &reply, err);
+        freeReplyObject(reply);
+        reply = NULL;
+    }
+    freeReplyObject(names);
+    return code;
+}
+
+int rd_state_claim(struct tr_sink *sink, const struct tr_sink_state *state, struct tr_error *err)
+{
+    char generation[16], format[16];
+    redisReply *reply = NULL;
+    snprintf(generation, sizeof(generation), "%d", state->generation);
+    snprintf(format, sizeof(format), "%d", state->format);
+    const char *pairs[] = {"pipeline", state->pipeline, "pipeline_id", state->pipeline_id,
+                           "consumer", state->consumer, "generation",  generation,
+                           "format",   format};
+    int code = rd_connection_ready(&sink->main, err);
+    if (code != 0)
+        return code;
+    /* Old progress goes; floors stay: rows below them may still be in the topic. */
+    code = forget_progress(sink, err);
+    if (code != 0)
+        return code;
+    rd_command(&sink->main, 2 + sizeof(pairs) / sizeof(pairs[0]));
+    rd_argument_text(&sink->main, "HSET");
+    rd_argument_text(&sink->main, sink->state_key);
+    for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++)
+        rd_argument_text(&sink->main, pairs[i]);
+    code = rd_call(&sink->main, &reply, err);
+    freeReplyObject(reply);
+    if (code != 0)
+        return code;
+    snprintf(sink->pipeline_id, sizeof(sink->pipeline_id), "%s", state->pipeline_id);
+    if (state->progress_count == 0)
+        return 0;
+    rd_state_append_progress(&sink->main, state->progress, state->progress_count);
+    code = rd_call(&sink->main, &reply, err);
+    freeReplyObject(reply);
+    return code;
+}
+
+/* ---- dropping
+ * ------------------------------------------------------------------------------------ */
+
+int rd_drop_plan(struct tr_sink *sink, struct tr_sink_table *const *tables, size_t count,
+                 struct tr_buf *lines, struct tr_error *err)
+{
+    for (size_t i = 0; i < count; i++) {
+        const struct rd_table *table = tables[i]->user;
+        if (table != NULL)
+            tr_buf_printf(lines, "keys %s* of %.*s.%.*s, and their versions\n",
+                          table->template.prefix, (int)tables[i]->database.length,
+                          tables[i]->database.data, (int)tables[i]->table.length,
+                          tables[i]->table.data);
+    }
+    tr_buf_printf(lines, "hash %s\n", sink->state_key);
+    return tr_buf_check(lines, "the plan", err);
+}
+
+int rd_drop(struct tr_sink *sink, struct tr_sink_table *const *tables, size_t count,
+            struct tr_error *err)
+{
+    redisReply *reply = NULL;
+    sink->pipeline_id[0] = '\0';
+    int code = rd_connection_ready(&sink->main, err);
+    for (size_t i = 0; code == 0 && i < count; i++) {
+        if (tables[i]->user != NULL)
+            code = rd_sweep(&sink->main, tables[i]->user, TR_VERSION_MAX, err);
+    }
+    if (code != 0)
+        return code;
+    rd_command(&sink->main, 2);
+    rd_argument_text(&sink->main, "DEL");
+    rd_argument_text(&sink->main, sink->state_key);
+    code = rd_call(&sink->main, &reply, err);
+    freeReplyObject(reply);
+    return code;
+}

@@ -1,0 +1,115 @@
+/*
+ * store.h - inside the Redis sink.
+ *
+ * Beside the rows a Redis holds, for one pipeline and consumer:
+ *
+ *     tailrace:v:{<key>}                       the version of a row: 16 digits, `d` behind when
+ * deleted tailrace:store:<pipeline>:<consumer>     hash: pipeline, pipeline_id, consumer,
+ * generation, format, floor:["db","table"], progress:["topic","inc",n]
+ *
+ * One connection per lane and one of the main thread's, each used by its owner only.
+ */
+#ifndef TR_REDIS_STORE_H
+#define TR_REDIS_STORE_H
+
+#include <hiredis/hiredis.h>
+
+#include "redis_sink.h"
+#include "runtime.h"
+#include "template.h"
+
+struct redis_settings {
+    struct tr_runtime_settings common;
+    const char *url;
+    const char *user;
+    const char *password;
+    int64_t delete_marker_ttl_ms;
+    int64_t connect_timeout_ms;
+    int64_t timeout_ms;
+};
+
+struct rd_table {
+    struct rd_table *next;
+    struct tr_sink_table *source;
+    struct rd_template template;
+    int64_t ttl_ms; /* 0 = for ever */
+};
+
+struct rd_connection {
+    struct tr_sink *sink;
+    redisContext *redis;     /* NULL = not connected */
+    int64_t value_bytes_max; /* the server's proto-max-bulk-len */
+    struct tr_buf out;       /* commands not sent yet */
+    size_t out_count;        /* how many */
+};
+
+struct tr_sink {
+    const struct tr_sink_context *context;
+    const struct redis_settings *settings;
+    struct rd_table *tables;
+    char *state_key;
+    char pipeline_id[32]; /* as the marker has it; "" until loaded or claimed */
+    struct rd_connection main;
+};
+
+struct tr_sink_lane {
+    struct rd_connection connection;
+    struct tr_buf key;
+};
+
+/* command.c: commands in the protocol's own form, and replies. */
+void rd_command(struct rd_connection *connection, size_t argument_count);
+void rd_argument(struct rd_connection *connection, struct tr_slice text);
+void rd_argument_text(struct rd_connection *connection, const char *text);
+void rd_argument_int(struct rd_connection *connection, int64_t number);
+/* Starts `EVALSHA script` with that many keys and arguments to follow. */
+enum rd_script { RD_SCRIPT_SET, RD_SCRIPT_DELETE, RD_SCRIPT_SWEEP, RD_SCRIPT_PROGRESS, RD_SCRIPTS };
+void rd_script(struct rd_connection *connection, enum rd_script script, size_t keys,
+               size_t arguments);
+/* Sends what was collected. On failure the connection is closed. */
+int rd_send(struct rd_connection *connection, struct tr_error *err) TR_MUST_CHECK;
+/* The next reply; an error reply is returned as a reply. The caller frees it. */
+int rd_receive(struct rd_connection *connection, redisReply **reply,
+               struct tr_error *err) TR_MUST_CHECK;
+/* One command, one reply; error replies become errors. */
+int rd_call(struct rd_connection *connection, redisReply **reply,
+            struct tr_error *err) TR_MUST_CHECK;
+/* What an error reply means: TR_ESTORE_RETRY, TR_EPOISON, TR_ESTATE or TR_ESTORE; sets err. */
+int rd_reply_error(const redisReply *reply, struct tr_error *err);
+
+/* connect.c */
+int rd_connection_init(struct rd_connection *connection, struct tr_sink *sink,
+                       struct tr_error *err) TR_MUST_CHECK;
+/* Connects when needed: authenticates, selects, loads the scripts, checks the marker. */
+int rd_connection_ready(struct rd_connection *connection, struct tr_error *err) TR_MUST_CHECK;
+void rd_connection_close(struct rd_connection *connection);
+void rd_connection_done(struct rd_connection *connection);
+int rd_url_check(const struct redis_settings *settings, struct tr_error *err) TR_MUST_CHECK;
+extern const char *const rd_script_texts[RD_SCRIPTS];
+/* SHA-1 of the scripts in hex, as the server named them; the same on every server. */
+extern const char rd_script_hashes[RD_SCRIPTS][41];
+
+/* state.c */
+int rd_state_load(struct tr_sink *sink, struct tr_sink_state *state, struct tr_error *err);
+int rd_state_claim(struct tr_sink *sink, const struct tr_sink_state *state, struct tr_error *err);
+void rd_state_append_progress(struct rd_connection *connection,
+                              const struct tr_sink_progress *progress, size_t count);
+void rd_state_append_floor(struct rd_connection *connection, const struct tr_sink_table *table,
+                           int64_t version);
+int rd_drop_plan(struct tr_sink *sink, struct tr_sink_table *const *tables, size_t count,
+                 struct tr_buf *lines, struct tr_error *err);
+int rd_drop(struct tr_sink *sink, struct tr_sink_table *const *tables, size_t count,
+            struct tr_error *err);
+
+/* apply.c */
+int rd_apply(struct tr_sink_lane *lane, const struct tr_sink_batch *batch,
+             struct tr_sink_result *results, struct tr_error *err);
+int rd_mark(struct tr_sink_lane *lane, struct tr_sink_table *table, enum tr_event_type type,
+            int64_t version, struct tr_error *err);
+int rd_progress(struct tr_sink_lane *lane, const struct tr_sink_progress *progress, size_t count,
+                struct tr_error *err);
+/* Removes all rows of a table with a version below the given one. */
+int rd_sweep(struct rd_connection *connection, const struct rd_table *table, int64_t below,
+             struct tr_error *err) TR_MUST_CHECK;
+
+#endif
