@@ -57,7 +57,7 @@ static int read_origin(struct tr_http_client *client, const char *url, struct tr
     curl_url_set(parts, CURLUPART_FRAGMENT, NULL, 0);
     char *origin = NULL;
     if (err->code == 0 && curl_url_get(parts, CURLUPART_URL, &origin, 0) == CURLUE_OK)
-        client->origin = strdup(origin);
+        client->origin = strndup(origin, strlen(origin) - 1); /* the path's slash is the last */
     if (err->code == 0 && client->origin == NULL)
         tr_error_set(err, TR_ENOMEM, "no memory for an HTTP client");
     curl_free(origin);
