@@ -142,6 +142,10 @@ static bool copy_columns(struct tr_shape *shape, struct tr_arena *arena)
     shape->columns = columns;
     shape->key = key;
     for (uint32_t i = 0; i < shape->column_count; i++)
+        columns[i].key = false;
+    for (uint32_t i = 0; i < shape->key_count; i++)
+        columns[key[i]].key = true;
+    for (uint32_t i = 0; i < shape->column_count; i++)
         if (!copy_slice(&columns[i].name, arena) || !copy_slice(&columns[i].name_json, arena) ||
             !copy_slice(&columns[i].charset, arena))
             return false;

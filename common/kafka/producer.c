@@ -307,8 +307,12 @@ static void remember_poller(struct tr_kafka_producer *producer)
 {
     if (atomic_load_explicit(&producer->polled, memory_order_relaxed))
         return;
-    producer->poller = pthread_self();
-    atomic_store(&producer->polled, true);
+    pthread_mutex_lock(&producer->client.lock);
+    if (!atomic_load(&producer->polled)) {
+        producer->poller = pthread_self();
+        atomic_store(&producer->polled, true);
+    }
+    pthread_mutex_unlock(&producer->client.lock);
 }
 
 int tr_kafka_producer_poll(struct tr_kafka_producer *producer, int timeout_ms)

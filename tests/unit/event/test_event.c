@@ -179,6 +179,60 @@ static void test_bad_keys(void **state)
     }
 }
 
+/* ---- the examples of schemas/ ------------------------------------------------------------------ */
+
+static struct tr_slice load(char *text, size_t size, const char *kind, const char *name)
+{
+    char path[512];
+    snprintf(path, sizeof(path), "%s/%s.%s.json", EXAMPLES, kind, name);
+    FILE *in = fopen(path, "rb");
+    if (in == NULL)
+        fail_msg("no example %s", path);
+    size_t length = fread(text, 1, size, in);
+    fclose(in);
+    assert_true(length > 0 && text[length - 1] == '\n');
+    return (struct tr_slice){text, length - 1};
+}
+
+static void test_event_examples(void **state)
+{
+    (void)state;
+    char text[4096];
+    struct tr_event ev;
+    for (int i = 0; i < TR_EVENT_TYPES; i++) {
+        struct tr_error err = {0};
+        struct tr_slice value =
+            load(text, sizeof(text), "event", tr_event_type_name((enum tr_event_type)i));
+        assert_int_equal(tr_event_scan(&ev, value, &err), 0);
+        assert_int_equal(ev.type, i);
+        assert_int_equal(ev.version, 81523677);
+        assert_int_equal(ev.ts, 1764000000);
+        assert_slice(ev.table, "\"orders\"");
+        bool marker = tr_event_is_marker(ev.type);
+        assert_int_equal(ev.data.length == 0, marker);
+        assert_int_equal(ev.schema_id, marker ? 0 : 81520000);
+    }
+    struct tr_error err = {0};
+    assert_int_equal(tr_event_scan(&ev, load(text, sizeof(text), "event", "invalid"), &err), 0);
+    assert_slice(ev.invalid, "[\"note\"]");
+}
+
+static void test_key_examples(void **state)
+{
+    (void)state;
+    char text[4096];
+    struct tr_event_key key;
+    struct tr_error err = {0};
+    assert_int_equal(tr_event_key_scan(&key, load(text, sizeof(text), "key", "composite"), &err),
+                     0);
+    assert_slice(key.table, "\"order lines\"");
+    assert_slice(key.columns, ",\"pk.order\":1,\"pk.sku\":\"A:1/\\\"x\\\"\"");
+    assert_int_equal(tr_event_key_scan(&key, load(text, sizeof(text), "key", "row"), &err), 0);
+    assert_slice(key.columns, ",\"pk.id\":1");
+    assert_int_equal(tr_event_key_scan(&key, load(text, sizeof(text), "key", "marker"), &err), 0);
+    assert_int_equal(key.columns.length, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -186,6 +240,7 @@ int main(void)
         cmocka_unit_test(test_marker),    cmocka_unit_test(test_no_event),
         cmocka_unit_test(test_truncated), cmocka_unit_test(test_key),
         cmocka_unit_test(test_marker_key), cmocka_unit_test(test_bad_keys),
+        cmocka_unit_test(test_event_examples), cmocka_unit_test(test_key_examples),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
