@@ -8,7 +8,7 @@
 
 #define FILE_BYTES_MAX (1 << 20)
 #define ARENA_BYTES_MAX (64 << 20)
-#define SECTIONS_MAX 32
+#define TOP_KEYS_MAX 128
 
 struct tr_config {
     struct tr_arena arena;
@@ -84,13 +84,13 @@ static int check_top_keys(const struct tr_config *config, const struct tr_sectio
 {
     static const char *const others[] = {"capture",    "elasticsearch", "redis", "sqlite", "stdout",
                                          "clickhouse", "notify",        "http",  "log",    NULL};
-    const char *known[SECTIONS_MAX * 4 + 1];
+    const char *known[TOP_KEYS_MAX + 1];
     size_t count = 0;
-    for (; sections->name != NULL && count < SECTIONS_MAX * 4; sections++) {
+    for (; sections->name != NULL && count < TOP_KEYS_MAX; sections++) {
         if (*sections->name != '\0')
             known[count++] = sections->name;
         for (const struct tr_option *option = sections->options;
-             *sections->name == '\0' && option->key != NULL && count < SECTIONS_MAX * 4; option++)
+             *sections->name == '\0' && option->key != NULL && count < TOP_KEYS_MAX; option++)
             known[count++] = option->key;
     }
     known[count] = NULL;

@@ -150,7 +150,7 @@ static void key_of_variable(const struct free_map *map, const char *variable, ch
         }
     snprintf(key, KEY_MAX, "%s", variable + strlen("TAILRACE_") + strlen(map->section->name) + 1);
     for (char *at = key; *at != '\0'; at++)
-        *at = *at == '_' ? '.' : (char)tolower((unsigned char)*at);
+        *at = (char)(*at == '_' ? '.' : tolower((unsigned char)*at));
 }
 
 static int take_environment(struct free_map *map)
@@ -167,7 +167,8 @@ static int take_environment(struct free_map *map)
         if (is_file)
             variable[length - 5] = '\0';
         key_of_variable(map, variable, key);
-        strcat(key, is_file ? "_file" : "");
+        if (is_file)
+            memcpy(key + strlen(key), "_file", sizeof("_file"));
         rc = put(map, key, TR_LAYER_ENVIRONMENT, text, from);
     }
     return rc;
@@ -188,13 +189,15 @@ static int take_overrides(struct free_map *map)
         if (!tr_layers_split_override(map->layers->overrides[i], map->section->name, key,
                                       sizeof(key), &text))
             continue;
-        const struct tr_node *from = tr_layers_from(map->layers, "option --", map->section->name);
-        if (from != NULL &&
-            (ends_in(key, "password") || ends_in(key, "secret") || ends_in(key, "key.pem")))
+        const char *name = tr_layers_name(map->layers, map->section->name, key);
+        const struct tr_node *from = tr_layers_from(map->layers, "option --", name);
+        if (from == NULL)
+            return map->layers->err->code;
+        if (ends_in(key, "password") || ends_in(key, "secret") || ends_in(key, "key.pem"))
             return tr_node_error(from, map->layers->err,
-                                 "%s: a secret is not taken from the command line, where others "
-                                 "can read it; use %s_file or the environment",
-                                 key, key);
+                                 "a secret is not taken from the command line, where others can "
+                                 "read it; use %s_file or the environment",
+                                 name);
         int rc = put(map, key, TR_LAYER_LINE, text, from);
         if (rc != 0)
             return rc;
@@ -212,6 +215,8 @@ static int build(const struct free_map *map)
     struct tr_node **tail = &out->child;
     for (struct entry *entry = map->first; entry != NULL; entry = entry->next) {
         entry->node.text = entry->raw.text;
+        if (entry->raw.from == NULL)
+            return tr_error_set(map->layers->err, TR_EBUG, "%s: no value", entry->raw.name);
         entry->node.file = entry->raw.from->file;
         entry->node.line = entry->raw.from->line;
         int rc = entry->raw.is_file ? tr_value_read_secret(&entry->raw, &entry->node.text,

@@ -12,7 +12,7 @@ void tr_layers_variable(char *out, const char *section, const char *key)
     int used =
         snprintf(out, TR_VARIABLE_MAX, PREFIX "%s%s%s", section, *section != '\0' ? "_" : "", key);
     for (int i = 0; i < used && i < TR_VARIABLE_MAX; i++)
-        out[i] = out[i] == '.' || out[i] == '-' ? '_' : (char)toupper((unsigned char)out[i]);
+        out[i] = (char)(out[i] == '.' || out[i] == '-' ? '_' : toupper((unsigned char)out[i]));
 }
 
 const char *tr_layers_next_variable(const char *section, size_t *index, char *name)
@@ -74,6 +74,8 @@ static const char *join(const struct tr_layers *layers, const char *a, const cha
 const struct tr_node *tr_layers_from(const struct tr_layers *layers, const char *kind,
                                      const char *name)
 {
+    if (name == NULL) /* could not be made; the error is set */
+        return NULL;
     struct tr_node *node = tr_layers_alloc(layers, sizeof(*node));
     const char *file = join(layers, kind, "", name);
     if (node == NULL || file == NULL)

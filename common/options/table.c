@@ -1,4 +1,5 @@
 /* table.c - the layers of a section whose keys stand in a table; see layers.h. */
+#include <ctype.h>
 #include <string.h>
 
 #include "layers.h"
@@ -173,8 +174,7 @@ static int unknown_variable(const struct table *table, const char *variable)
     size_t skip = strlen("TAILRACE_") + strlen(table->section->name) + 1;
     size_t length = strlen(variable + skip);
     for (size_t i = 0; i <= length; i++) {
-        char c = variable[skip + i];
-        key[i] = c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+        key[i] = (char)tolower((unsigned char)variable[skip + i]);
     }
     const struct tr_node *from = tr_layers_from(table->layers, "environment ", variable);
     return from == NULL ? table->layers->err->code : unknown_key(table, from, key);
@@ -210,7 +210,7 @@ static int take_override(struct table *table, const char *key, const char *text)
     struct tr_raw raw = {.layer = TR_LAYER_LINE, .text = text};
     size_t index = 0;
     raw.name = tr_layers_name(table->layers, table->section->name, key);
-    raw.from = tr_layers_from(table->layers, "option --", raw.name != NULL ? raw.name : "");
+    raw.from = tr_layers_from(table->layers, "option --", raw.name);
     if (raw.from == NULL)
         return table->layers->err->code;
     if (!find_key(table, key, &index, &raw.is_file))

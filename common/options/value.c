@@ -100,17 +100,17 @@ static int no_memory(const struct tr_raw *raw, struct tr_error *err)
 }
 
 /* "a, b" to items, spaces around them removed; an empty text is an empty list. */
-static int split_list(const struct tr_raw *raw, struct tr_string_list *list, struct tr_arena *arena,
-                      struct tr_error *err)
+static int split_list(const struct tr_raw *raw, const char *text, struct tr_string_list *list,
+                      struct tr_arena *arena, struct tr_error *err)
 {
     size_t max = 1;
-    for (const char *at = raw->text; *at != '\0'; at++)
+    for (const char *at = text; *at != '\0'; at++)
         max += *at == ',';
     const char **items = tr_arena_alloc(arena, max * sizeof(*items));
     if (items == NULL)
         return no_memory(raw, err);
     size_t count = 0;
-    for (const char *at = raw->text; at != NULL;) {
+    for (const char *at = text; at != NULL;) {
         const char *end = strchrnul(at, ',');
         const char *next = *end == ',' ? end + 1 : NULL;
         while (at < end && *at == ' ')
@@ -128,8 +128,10 @@ static int split_list(const struct tr_raw *raw, struct tr_string_list *list, str
 static int store_list(const struct tr_raw *raw, struct tr_string_list *list, struct tr_arena *arena,
                       struct tr_error *err)
 {
-    if (raw->node == NULL || raw->node->type == TR_NODE_SCALAR)
-        return split_list(raw, list, arena, err);
+    if (raw->text != NULL)
+        return split_list(raw, raw->text, list, arena, err);
+    if (raw->node == NULL || raw->node->type != TR_NODE_LIST)
+        return tr_node_error(raw->from, err, "%s: expected a list", raw->name);
     size_t count = 0;
     for (const struct tr_node *item = raw->node->child; item != NULL; item = item->next)
         count++;
@@ -154,6 +156,8 @@ static int store_node(const struct tr_raw *raw, const struct tr_node **field,
         *field = raw->node;
         return 0;
     }
+    if (raw->text == NULL)
+        return tr_error_set(err, TR_EBUG, "%s: no value", raw->name);
     int rc = tr_yaml_parse(field, raw->text, strlen(raw->text), raw->from->file, 0, arena, err);
     return rc == 0 ? 0 : tr_error_frame(err, "%s", raw->name);
 }

@@ -55,14 +55,19 @@ static bool is_null_text(const char *text)
     return *text == '\0' || strcmp(text, "~") == 0 || strcmp(text, "null") == 0;
 }
 
-static int copy_scalar(struct reader *reader, const yaml_event_t *event, const char **out)
+/* NULL, and the error set, when it can't be. */
+static const char *copy_scalar(struct reader *reader, const yaml_event_t *event)
 {
     const char *value = (const char *)event->data.scalar.value;
     size_t length = event->data.scalar.length;
-    if (memchr(value, '\0', length) != NULL)
-        return fail_at(reader, &event->start_mark, "a text must not contain a zero byte");
-    *out = tr_arena_copy(reader->arena, value, length);
-    return *out != NULL ? 0 : fail_at(reader, &event->start_mark, "too large a document");
+    if (memchr(value, '\0', length) != NULL) {
+        (void)fail_at(reader, &event->start_mark, "a text must not contain a zero byte");
+        return NULL;
+    }
+    const char *copy = tr_arena_copy(reader->arena, value, length);
+    if (copy == NULL)
+        (void)fail_at(reader, &event->start_mark, "too large a document");
+    return copy;
 }
 
 static int read_scalar(struct reader *reader, const yaml_event_t *event, struct tr_node **out)
@@ -70,9 +75,9 @@ static int read_scalar(struct reader *reader, const yaml_event_t *event, struct 
     struct tr_node *node = new_node(reader, TR_NODE_SCALAR, &event->start_mark);
     if (node == NULL)
         return reader->err->code;
-    int rc = copy_scalar(reader, event, &node->text);
-    if (rc != 0)
-        return rc;
+    node->text = copy_scalar(reader, event);
+    if (node->text == NULL)
+        return reader->err->code;
     if (event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE && is_null_text(node->text)) {
         node->null = true;
         node->text = "";
@@ -102,10 +107,11 @@ static int read_key(struct reader *reader, const struct tr_node *map, yaml_event
                     const char **key)
 {
     int rc = check_key(reader, map, event);
-    if (rc == 0)
-        rc = copy_scalar(reader, event, key);
     if (rc != 0)
         return rc;
+    *key = copy_scalar(reader, event);
+    if (*key == NULL)
+        return reader->err->code;
     yaml_event_delete(event);
     return next_event(reader, event);
 }
