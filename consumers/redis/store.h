@@ -12,7 +12,7 @@
 #ifndef TR_REDIS_STORE_H
 #define TR_REDIS_STORE_H
 
-#include <hiredis/hiredis.h>
+#include <hiredis.h>
 
 #include "redis_sink.h"
 #include "runtime.h"

@@ -16,6 +16,7 @@ struct tr_runtime_settings {
     int64_t batch_records_max;
     int64_t batch_bytes_max;
     int64_t queue_bytes_max;      /* fetched and not applied, all lanes together */
+    int64_t shape_wait_ms;        /* how long a record waits for its table's shape */
 };
 
 /* The rows of the option table for these, to be put first into a sink's table:
@@ -38,7 +39,10 @@ struct tr_runtime_settings {
      .help = "Bytes per batch; 0 = what suits the store."},                                       \
     {.key = "queue_bytes_max", .type = TR_OPT_SIZE, .def = "64MiB",                               \
      .offset = offsetof(owner, member.queue_bytes_max), .min = 1 << 20, .max = INT64_MAX,          \
-     .help = "Bound of what is fetched and not applied yet."}
+     .help = "Bound of what is fetched and not applied yet."},                                    \
+    {.key = "shape_wait", .type = TR_OPT_DURATION, .def = "60s",                                  \
+     .offset = offsetof(owner, member.shape_wait_ms), .min = 0, .max = 86400000,                   \
+     .help = "How long a record may wait for its table's shape before the process stops."}
 
 /* run, check, status, reset, help. Returns the exit code. */
 int tr_runtime_main(const struct tr_sink_ops *ops, int argc, char **argv);
