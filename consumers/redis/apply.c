@@ -122,8 +122,8 @@ static int receive_progress(struct tr_sink_lane *lane, struct tr_error *err)
 {
     redisReply *reply = NULL;
     int code = rd_receive(&lane->connection, &reply, err);
-    if (code == 0 && reply->type == REDIS_REPLY_ERROR)
-        code = rd_reply_error(reply, err);
+    if (code == 0)
+        code = rd_state_reply(reply, err);
     freeReplyObject(reply);
     return code;
 }

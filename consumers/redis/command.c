@@ -103,11 +103,6 @@ int rd_reply_error(const redisReply *reply, struct tr_error *err)
     static const char *const passing[] = {"OOM",      "LOADING",   "BUSY",        "MASTERDOWN",
                                           "READONLY", "NOSCRIPT",  "CLUSTERDOWN", "TRYAGAIN",
                                           "MISCONF",  "NOREPLICAS"};
-    if (starts(reply, "TAILRACE_LOST"))
-        return tr_error_set(
-            err, TR_ESTATE,
-            "redis: the store's marker is gone: this Redis was emptied or replaced; "
-            "run `reset --to beginning --execute` and start again");
     for (size_t i = 0; i < sizeof(passing) / sizeof(passing[0]); i++) {
         if (starts(reply, passing[i]))
             return tr_error_set(err, TR_ESTORE_RETRY, "redis: %s", reply->str);
@@ -119,6 +114,7 @@ int rd_reply_error(const redisReply *reply, struct tr_error *err)
 
 int rd_call(struct rd_connection *connection, redisReply **reply, struct tr_error *err)
 {
+    *reply = NULL;
     int code = rd_send(connection, err);
     if (code == 0)
         code = rd_receive(connection, reply, err);

@@ -34,9 +34,9 @@ const char *const rd_script_texts[RD_SCRIPTS] = {
                         "if v and string.sub(v,1,16)<ARGV[1] then\n"
                         "return redis.call('DEL',KEYS[1],KEYS[2]) end\n"
                         "return 0",
-    /* KEYS store; ARGV pipeline id, then field, value … Only into the store that was claimed. */
+    /* KEYS store; ARGV pipeline id, then field, value … 0 = not the store that was claimed. */
     [RD_SCRIPT_PROGRESS] = "if redis.call('HGET',KEYS[1],'pipeline_id')~=ARGV[1] then\n"
-                           "return redis.error_reply('TAILRACE_LOST') end\n"
+                           "return 0 end\n"
                            "for i=2,#ARGV,2 do redis.call('HSET',KEYS[1],ARGV[i],ARGV[i+1]) end\n"
                            "return 1",
 };
@@ -45,7 +45,7 @@ const char rd_script_hashes[RD_SCRIPTS][41] = {
     [RD_SCRIPT_SET] = "7cf2a8f3ef0e9c62fc5379f12e8cf3577950924d",
     [RD_SCRIPT_DELETE] = "df0ca3f5afb39f43ca6098c0fa1b138c73188edd",
     [RD_SCRIPT_SWEEP] = "f83a28d9bcd4d7f2fc7ce2347e53255436b0cce9",
-    [RD_SCRIPT_PROGRESS] = "01e9007ee73f7fd5e552e8f2d372b5988d5c9fe5",
+    [RD_SCRIPT_PROGRESS] = "8f9d335d34735929a14a3bb3a6a047618d4735e0",
 };
 
 /* ---- redis://[user[:password]@]host[:port][/db] and unix:///path[?db=n] ---------------------- */
@@ -251,6 +251,8 @@ static int check_marker(struct rd_connection *connection, struct tr_error *err)
     rd_argument_text(connection, sink->state_key);
     rd_argument_text(connection, sink->pipeline_id);
     int code = rd_call(connection, &reply, err);
+    if (code == 0)
+        code = rd_state_reply(reply, err);
     freeReplyObject(reply);
     return code;
 }

@@ -36,6 +36,17 @@ void rd_state_append_progress(struct rd_connection *connection,
     }
 }
 
+int rd_state_reply(const redisReply *reply, struct tr_error *err)
+{
+    if (reply->type == REDIS_REPLY_ERROR)
+        return rd_reply_error(reply, err);
+    if (reply->type == REDIS_REPLY_INTEGER && reply->integer == 1)
+        return 0;
+    return tr_error_set(err, TR_ESTATE,
+                        "redis: the store's marker is gone: this Redis was emptied or replaced; "
+                        "run `reset --to beginning --execute` and start again");
+}
+
 void rd_state_append_floor(struct rd_connection *connection, const struct tr_sink_table *table,
                            int64_t version)
 {
@@ -245,6 +256,8 @@ int rd_state_claim(struct tr_sink *sink, const struct tr_sink_state *state, stru
         return 0;
     rd_state_append_progress(&sink->main, state->progress, state->progress_count);
     code = rd_call(&sink->main, &reply, err);
+    if (code == 0)
+        code = rd_state_reply(reply, err);
     freeReplyObject(reply);
     return code;
 }

@@ -94,6 +94,8 @@ int rd_state_load(struct tr_sink *sink, struct tr_sink_state *state, struct tr_e
 int rd_state_claim(struct tr_sink *sink, const struct tr_sink_state *state, struct tr_error *err);
 void rd_state_append_progress(struct rd_connection *connection,
                               const struct tr_sink_progress *progress, size_t count);
+/* What the reply of an append_progress or append_floor says: TR_ESTATE = the marker is gone. */
+int rd_state_reply(const redisReply *reply, struct tr_error *err);
 void rd_state_append_floor(struct rd_connection *connection, const struct tr_sink_table *table,
                            int64_t version);
 int rd_drop_plan(struct tr_sink *sink, struct tr_sink_table *const *tables, size_t count,

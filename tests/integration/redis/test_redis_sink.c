@@ -1,0 +1,250 @@
+/*
+ * test_redis_sink.c - the Redis sink against the Redis of $TAILRACE_STACK_DIR: guards, floors,
+ * refused values, an emptied server. Works under the prefix `harness`, which it removes.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "harness.h"
+#include "redis_sink.h"
+#include "store.h"
+
+#define ID "{\"name\":\"id\",\"type\":\"int\",\"nullable\":false}"
+
+struct fixture {
+    char url[64];
+    struct redis_settings settings;
+    struct harness h;
+    const struct tr_shape *shape;
+    struct tr_sink_table *table;
+    redisContext *redis; /* another client's */
+};
+
+static int redis_port(void)
+{
+    char path[512], line[256];
+    int port = 0;
+    const char *folder = getenv("TAILRACE_STACK_DIR");
+    assert_non_null(folder);
+    snprintf(path, sizeof(path), "%s/endpoints.env", folder);
+    FILE *file = fopen(path, "r");
+    assert_non_null(file);
+    while (fgets(line, sizeof(line), file) != NULL) {
+        if (strncmp(line, "REDIS_PORT=", 11) == 0)
+            port = atoi(line + 11 + (line[11] == '\'' || line[11] == '"'));
+    }
+    fclose(file);
+    assert_true(port > 0);
+    return port;
+}
+
+/* The reply of one command as text; "nil" and numbers too. */
+static const char *ask(struct fixture *f, const char *command)
+{
+    static char out[512];
+    redisReply *reply = redisCommand(f->redis, command);
+    assert_non_null(reply);
+    if (reply->type == REDIS_REPLY_INTEGER)
+        snprintf(out, sizeof(out), "%lld", reply->integer);
+    else
+        snprintf(out, sizeof(out), "%s", reply->type == REDIS_REPLY_NIL ? "nil" : reply->str);
+    freeReplyObject(reply);
+    return out;
+}
+
+static int setup(void **state)
+{
+    struct fixture *f = calloc(1, sizeof(*f));
+    int port = redis_port();
+    snprintf(f->url, sizeof(f->url), "redis://127.0.0.1:%d/9", port);
+    f->settings = (struct redis_settings){.url = f->url,
+                                          .user = "",
+                                          .password = "",
+                                          .delete_marker_ttl_ms = 60000,
+                                          .connect_timeout_ms = 1000,
+                                          .timeout_ms = 10000};
+    f->redis = redisConnect("127.0.0.1", port);
+    assert_non_null(f->redis);
+    ask(f, "SELECT 9");
+    ask(f, "FLUSHDB");
+    harness_open(&f->h, &tr_redis_sink_ops, &f->settings);
+    f->shape = harness_shape(&f->h, "harness", "t", 1, "[" ID "]", "[\"id\"]");
+    f->table = harness_table(&f->h, f->shape, NULL);
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+    ask(f, "FLUSHDB");
+    redisFree(f->redis);
+    harness_close(&f->h);
+    free(f);
+    return 0;
+}
+
+static enum tr_sink_status write_one(struct fixture *f, int64_t version, const char *data)
+{
+    return harness_one(&f->h, f->table, f->shape, version, "\"pk.id\":1", data);
+}
+
+static void versions_guard_rows(void **state)
+{
+    struct fixture *f = *state;
+    assert_int_equal(write_one(f, 10, "{\"id\":1}"), TR_SINK_APPLIED);
+    assert_int_equal(write_one(f, 9, "{\"id\":1,\"old\":1}"), TR_SINK_STALE);
+    assert_string_equal(ask(f, "GET harness:t:1"), "{\"id\":1}");
+    assert_string_equal(ask(f, "GET tailrace:v:{harness:t:1}"), "0000000000000010");
+    assert_string_equal(ask(f, "PTTL tailrace:v:{harness:t:1}"), "-1");
+    assert_int_equal(write_one(f, 10, "{\"id\":1,\"b\":2}"), TR_SINK_APPLIED);
+    assert_int_equal(write_one(f, 12, NULL), TR_SINK_APPLIED);
+    assert_int_equal(write_one(f, 11, "{\"id\":1}"), TR_SINK_STALE);
+    assert_string_equal(ask(f, "GET harness:t:1"), "nil");
+    assert_string_equal(ask(f, "GET tailrace:v:{harness:t:1}"), "0000000000000012d");
+    assert_true(atoi(ask(f, "PTTL tailrace:v:{harness:t:1}")) > 50000);
+    assert_int_equal(write_one(f, 13, "{\"id\":1}"), TR_SINK_APPLIED);
+    assert_string_equal(ask(f, "PTTL tailrace:v:{harness:t:1}"), "-1");
+}
+
+static void markers_raise_floors(void **state)
+{
+    struct fixture *f = *state;
+    struct harness *h = &f->h;
+    struct tr_sink_state loaded;
+    char pk[32], data[32];
+    for (int i = 0; i < 3000; i++) {
+        snprintf(pk, sizeof(pk), "\"pk.id\":%d", i);
+        snprintf(data, sizeof(data), "{\"id\":%d}", i);
+        harness_add(h, f->table, f->shape, i + 1, pk, data);
+    }
+    assert_int_equal(harness_apply(h, 0), 0);
+    assert_int_equal(h->ops->mark(h->lane, f->table, TR_EVENT_TABLE_TRUNCATE, 3000, &h->err), 0);
+    assert_string_equal(ask(f, "DBSIZE"), "3"); /* one row, its version, the store's hash */
+    assert_string_equal(ask(f, "GET harness:t:2999"), "{\"id\":2999}");
+    harness_load(h, &loaded);
+    assert_int_equal(loaded.floor_count, 1);
+    assert_int_equal(loaded.floors[0].version, 3000);
+}
+
+static void refused_values_are_poison(void **state)
+{
+    struct fixture *f = *state;
+    struct harness *h = &f->h;
+    char pk[32], data[32];
+    ask(f, "LPUSH tailrace:v:{harness:t:500} x");
+    for (int i = 1; i <= 1000; i++) {
+        snprintf(pk, sizeof(pk), "\"pk.id\":%d", i);
+        snprintf(data, sizeof(data), "{\"id\":%d}", i);
+        harness_add(h, f->table, f->shape, i, pk, data);
+    }
+    assert_int_equal(harness_apply(h, 0), 0);
+    for (int i = 1; i <= 1000; i++)
+        assert_int_equal(h->results[i - 1].status, i == 500 ? TR_SINK_POISON : TR_SINK_APPLIED);
+    assert_non_null(strstr(h->results[499].reason, "WRONGTYPE"));
+}
+
+static void too_large_values_are_poison(void **state)
+{
+    struct fixture *f = *state;
+    struct harness *h = &f->h;
+    char *large = malloc(1200001);
+    memset(large, ' ', 1200000);
+    memcpy(large, "{\"id\":1", 7);
+    large[1199999] = '}';
+    large[1200000] = '\0';
+    h->ops->lane_close(h->lane);
+    ask(f, "CONFIG SET proto-max-bulk-len 1048576");
+    assert_int_equal(h->ops->lane_open(h->sink, 0, &h->lane, &h->err), 0);
+    harness_add(h, f->table, f->shape, 1, "\"pk.id\":1", large);
+    harness_add(h, f->table, f->shape, 2, "\"pk.id\":2", "{\"id\":2}");
+    int code = harness_apply(h, 0);
+    ask(f, "CONFIG SET proto-max-bulk-len 536870912");
+    free(large);
+    assert_int_equal(code, 0);
+    assert_int_equal(h->results[0].status, TR_SINK_POISON);
+    assert_non_null(strstr(h->results[0].reason, "proto-max-bulk-len"));
+    assert_int_equal(h->results[1].status, TR_SINK_APPLIED);
+}
+
+static void an_emptied_store_is_noticed(void **state)
+{
+    struct fixture *f = *state;
+    struct harness *h = &f->h;
+    struct tr_sink_progress progress = {
+        .topic = "t", .incarnation = "00000000000000aa", .partition = 0, .next = 5};
+    assert_int_equal(write_one(f, 1, "{\"id\":1}"), TR_SINK_APPLIED);
+    assert_int_equal(h->ops->progress(h->lane, &progress, 1, &h->err), 0);
+    ask(f, "FLUSHDB");
+    assert_int_equal(h->ops->progress(h->lane, &progress, 1, &h->err), TR_ESTATE);
+    assert_non_null(strstr(h->err.text, "reset"));
+    tr_error_reset(&h->err);
+    harness_add(h, f->table, f->shape, 2, "\"pk.id\":1", "{\"id\":1}");
+    assert_int_equal(harness_apply(h, 0), TR_ESTATE); /* the connection is new: it looks */
+    assert_string_equal(ask(f, "DBSIZE"), "0");
+}
+
+static void progress_is_loaded_again(void **state)
+{
+    struct fixture *f = *state;
+    struct harness *h = &f->h;
+    struct tr_sink_state loaded;
+    struct tr_sink_progress progress = {
+        .topic = "db.shop", .incarnation = "00000000000000aa", .partition = 3, .next = 5};
+    assert_int_equal(h->ops->progress(h->lane, &progress, 1, &h->err), 0);
+    harness_load(h, &loaded);
+    assert_true(loaded.marked);
+    assert_string_equal(loaded.pipeline, "harness");
+    assert_int_equal(loaded.progress_count, 1);
+    assert_string_equal(loaded.progress[0].topic, "db.shop");
+    assert_int_equal(loaded.progress[0].partition, 3);
+    assert_int_equal(loaded.progress[0].next, 5);
+    assert_int_equal(h->ops->claim(h->sink, &loaded, &h->err), 0);
+    loaded.progress_count = 0;
+    assert_int_equal(h->ops->claim(h->sink, &loaded, &h->err), 0);
+    harness_load(h, &loaded);
+    assert_int_equal(loaded.progress_count, 0);
+}
+
+static void lost_scripts_are_loaded_again(void **state)
+{
+    struct fixture *f = *state;
+    struct harness *h = &f->h;
+    assert_int_equal(write_one(f, 1, "{\"id\":1}"), TR_SINK_APPLIED);
+    ask(f, "SCRIPT FLUSH");
+    assert_int_equal(write_one(f, 2, "{\"id\":1,\"n\":2}"), TR_SINK_RETRY);
+    assert_int_equal(write_one(f, 2, "{\"id\":1,\"n\":2}"), TR_SINK_APPLIED);
+    assert_string_equal(ask(f, "GET harness:t:1"), "{\"id\":1,\"n\":2}");
+    (void)h;
+}
+
+static void drop_leaves_nothing(void **state)
+{
+    struct fixture *f = *state;
+    struct harness *h = &f->h;
+    struct tr_sink_table *tables[] = {f->table};
+    write_one(f, 1, "{\"id\":1}");
+    ask(f, "SET somebody:elses 1");
+    assert_int_equal(h->ops->drop(h->sink, tables, 1, &h->err), 0);
+    assert_string_equal(ask(f, "DBSIZE"), "1");
+    assert_string_equal(ask(f, "GET somebody:elses"), "1");
+}
+
+int main(void)
+{
+#define ON_REDIS(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        ON_REDIS(versions_guard_rows),           ON_REDIS(markers_raise_floors),
+        ON_REDIS(refused_values_are_poison),     ON_REDIS(too_large_values_are_poison),
+        ON_REDIS(an_emptied_store_is_noticed),   ON_REDIS(progress_is_loaded_again),
+        ON_REDIS(lost_scripts_are_loaded_again), ON_REDIS(drop_leaves_nothing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
