@@ -56,8 +56,9 @@ static void on_delivered(rd_kafka_t *rk, const rd_kafka_message_t *message, void
         producer->delivered(producer->context, message->_private, 0, "");
         return;
     }
+    /* Not rd_kafka_message_errstr: of a message that we sent, that is its own payload. */
     producer->delivered(producer->context, message->_private, delivery_code(message->err),
-                        rd_kafka_message_errstr(message));
+                        rd_kafka_err2str(message->err));
 }
 
 /* ---- life ------------------------------------------------------------------------------------- */

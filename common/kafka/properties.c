@@ -31,27 +31,45 @@ static bool is_locked(const char *name)
     return false;
 }
 
+/* The library lists its properties only as a Markdown table: cuts the names, first in each row, out
+ * of it. NULL-ended; they point into `table`. */
+static const char **cut_names(char *table)
+{
+    size_t count = 0;
+    for (const char *c = table; *c != '\0'; c++)
+        count += *c == '\n';
+    const char **names = calloc(count + 1, sizeof(*names));
+    char *rest = NULL;
+    size_t used = 0;
+    for (char *line = strtok_r(table, "\n", &rest); names != NULL && line != NULL;
+         line = strtok_r(NULL, "\n", &rest)) {
+        size_t length = strcspn(line, " |");
+        if (strchr(line, '|') == NULL || length == 0 || used == count)
+            continue;
+        line[length] = '\0';
+        names[used++] = line;
+    }
+    return names;
+}
+
 /* The nearest name that librdkafka knows, for "did you mean"; NULL when none is near. Its text goes
  * into `out`, because the list of names is freed here. */
 static const char *nearest_name(const char *name, char *out, size_t size)
 {
-    rd_kafka_conf_t *conf = rd_kafka_conf_new();
-    size_t count = 0;
-    const char **dump = rd_kafka_conf_dump(conf, &count);
-    const char **names = calloc(count / 2 + 1, sizeof(*names));
-    const char *found = NULL;
-    if (dump != NULL && names != NULL) {
-        for (size_t i = 0; i < count / 2; i++)
-            names[i] = dump[i * 2];
-        found = tr_options_nearest(name, names);
-        if (found != NULL)
-            found = snprintf(out, size, "%s", found) > 0 ? out : NULL;
-    }
+    char *table = NULL;
+    size_t length = 0;
+    FILE *memory = open_memstream(&table, &length);
+    if (memory == NULL)
+        return NULL;
+    rd_kafka_conf_properties_show(memory);
+    fclose(memory);
+    const char **names = table == NULL ? NULL : cut_names(table);
+    const char *found = names == NULL ? NULL : tr_options_nearest(name, names);
+    if (found != NULL)
+        snprintf(out, size, "%s", found);
     free(names);
-    if (dump != NULL)
-        rd_kafka_conf_dump_free(dump, count);
-    rd_kafka_conf_destroy(conf);
-    return found;
+    free(table);
+    return found == NULL ? NULL : out;
 }
 
 static int refuse(const struct tr_node *node, rd_kafka_conf_res_t result, const char *text,
