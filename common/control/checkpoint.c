@@ -4,7 +4,7 @@
 
 #define NEEDS_SNAPSHOT_MAX 100000
 
-/* ---- writing ---------------------------------------------------------------------------------- */
+/* ---- writing -------------------------------------------------------------------------------- */
 
 static void write_server(struct tr_buf *out, const struct tr_checkpoint *checkpoint)
 {
@@ -70,7 +70,7 @@ int tr_checkpoint_write(const struct tr_checkpoint *checkpoint, struct tr_buf *k
     return rc < 0 ? rc : tr_buf_check(value, "the checkpoint", err);
 }
 
-/* ---- reading ---------------------------------------------------------------------------------- */
+/* ---- reading -------------------------------------------------------------------------------- */
 
 struct checkpoint_words {
     struct tr_checkpoint checkpoint;
@@ -108,9 +108,8 @@ static const struct field need_fields[] = {
     {0},
 };
 
-static int read_needs_snapshot(struct tr_checkpoint *checkpoint,
-                               const struct tr_json_value *array, struct tr_arena *arena,
-                               struct tr_error *err)
+static int read_needs_snapshot(struct tr_checkpoint *checkpoint, const struct tr_json_value *array,
+                               struct tr_arena *arena, struct tr_error *err)
 {
     struct tr_json_cursor cursor;
     struct tr_json_value ignored, item;
@@ -123,7 +122,8 @@ static int read_needs_snapshot(struct tr_checkpoint *checkpoint,
         return fields_broken("checkpoint", err);
     if (count > NEEDS_SNAPSHOT_MAX)
         return tr_error_set(err, TR_ESTATE, "control record: checkpoint names %u tables", count);
-    checkpoint->needs_snapshot = tr_arena_alloc(arena, (count + 1) * sizeof(struct tr_needs_snapshot));
+    checkpoint->needs_snapshot =
+        tr_arena_alloc(arena, (count + 1) * sizeof(struct tr_needs_snapshot));
     if (checkpoint->needs_snapshot == NULL)
         return tr_error_set(err, TR_ENOMEM, "no memory for the checkpoint");
     checkpoint->needs_snapshot_count = count;

@@ -72,7 +72,7 @@ static void *grow(void *list, size_t count, size_t *capacity, struct tr_error *e
     return larger;
 }
 
-/* ---- shapes ----------------------------------------------------------------------------------- */
+/* ---- shapes --------------------------------------------------------------------------------- */
 
 static size_t bucket_of(struct tr_slice database, struct tr_slice table)
 {
@@ -81,8 +81,7 @@ static size_t bucket_of(struct tr_slice database, struct tr_slice table)
     return (size_t)(hash ^ hash >> 32) & (BUCKETS - 1);
 }
 
-static bool is_table(const struct tr_shape *shape, struct tr_slice database,
-                     struct tr_slice table)
+static bool is_table(const struct tr_shape *shape, struct tr_slice database, struct tr_slice table)
 {
     return tr_slice_equal(shape->table, table) && tr_slice_equal(shape->database, database);
 }
@@ -161,7 +160,7 @@ static int take_shape(struct tr_control *control, struct tr_slice value, struct 
     return tr_control_add_shape(control, shape, err) == NULL ? err->code : 0;
 }
 
-/* ---- topics ----------------------------------------------------------------------------------- */
+/* ---- topics --------------------------------------------------------------------------------- */
 
 static struct tr_topic *find_topic(const struct tr_control *control, const char *name)
 {
@@ -221,25 +220,23 @@ static void forget_topic(struct tr_control *control, struct tr_slice name)
         }
 }
 
-/* ---- checkpoint ------------------------------------------------------------------------------- */
+/* ---- checkpoint ----------------------------------------------------------------------------- */
 
 const struct tr_checkpoint *tr_control_checkpoint(const struct tr_control *control)
 {
     return control->has_checkpoint ? &control->checkpoint : NULL;
 }
 
-static int take_checkpoint(struct tr_control *control, struct tr_slice value,
-                           struct tr_error *err)
+static int take_checkpoint(struct tr_control *control, struct tr_slice value, struct tr_error *err)
 {
     control->has_checkpoint = false;
     tr_arena_reset(&control->checkpoint_arena);
-    int rc =
-        control_checkpoint_read(&control->checkpoint, value, &control->checkpoint_arena, err);
+    int rc = control_checkpoint_read(&control->checkpoint, value, &control->checkpoint_arena, err);
     control->has_checkpoint = rc == 0;
     return rc;
 }
 
-/* ---- a record --------------------------------------------------------------------------------- */
+/* ---- a record ------------------------------------------------------------------------------- */
 
 /* The first two items of a key; `name` is empty when the second is missing or no text. */
 static int read_key(struct tr_control *control, struct tr_slice key, struct tr_slice *kind,

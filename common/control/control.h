@@ -17,31 +17,33 @@
 
 #define TR_CONTROL_FORMAT 1
 
-/* ---- names ------------------------------------------------------------------------------------ */
+/* ---- names ---------------------------------------------------------------------------------- */
 
 #define TR_TOPIC_NAME_MAX 249
 /* "tailrace.<pipeline>.control" and so on; `out` holds TR_TOPIC_NAME_MAX + 1. TR_ECONFIG when the
  * pipeline's or consumer's name is no topic name ([a-zA-Z0-9._-]+). */
 int tr_topic_control(char *out, const char *pipeline, struct tr_error *err) TR_MUST_CHECK;
 int tr_topic_schema_changes(char *out, const char *pipeline, struct tr_error *err) TR_MUST_CHECK;
-int tr_topic_dead(char *out, const char *pipeline, const char *consumer, struct tr_error *err)
-    TR_MUST_CHECK;
-int tr_group_name(char *out, const char *pipeline, const char *consumer, struct tr_error *err)
-    TR_MUST_CHECK;
+int tr_topic_dead(char *out, const char *pipeline, const char *consumer,
+                  struct tr_error *err) TR_MUST_CHECK;
+int tr_group_name(char *out, const char *pipeline, const char *consumer,
+                  struct tr_error *err) TR_MUST_CHECK;
 
-/* ---- shapes ----------------------------------------------------------------------------------- */
+/* ---- shapes --------------------------------------------------------------------------------- */
 
 /* What a column's values are, beyond its SQL type: told by the server's catalogue only. */
 enum tr_refine { TR_REFINE_NONE, TR_REFINE_JSON, TR_REFINE_UUID, TR_REFINE_INET4, TR_REFINE_INET6 };
 
 /* The SQL type. In JSON by its lower-case name ("bigint", "datetime"). */
-#define TR_SQL_TYPES(X)                                                                           \
-    X(TINYINT, "tinyint") X(SMALLINT, "smallint") X(MEDIUMINT, "mediumint") X(INT, "int")         \
-    X(BIGINT, "bigint") X(DECIMAL, "decimal") X(FLOAT, "float") X(DOUBLE, "double")               \
-    X(BIT, "bit") X(YEAR, "year") X(DATE, "date") X(TIME, "time") X(DATETIME, "datetime")         \
-    X(TIMESTAMP, "timestamp") X(CHAR, "char") X(VARCHAR, "varchar") X(TEXT, "text")               \
-    X(BINARY, "binary") X(VARBINARY, "varbinary") X(BLOB, "blob") X(ENUM, "enum") X(SET, "set")   \
-    X(OTHER, "other")
+#define TR_SQL_TYPES(X)                                                                            \
+    X(TINYINT, "tinyint")                                                                          \
+    X(SMALLINT, "smallint")                                                                        \
+    X(MEDIUMINT, "mediumint") X(INT, "int") X(BIGINT, "bigint") X(DECIMAL, "decimal")              \
+        X(FLOAT, "float") X(DOUBLE, "double") X(BIT, "bit") X(YEAR, "year") X(DATE, "date")        \
+            X(TIME, "time") X(DATETIME, "datetime") X(TIMESTAMP, "timestamp") X(CHAR, "char")      \
+                X(VARCHAR, "varchar") X(TEXT, "text") X(BINARY, "binary")                          \
+                    X(VARBINARY, "varbinary") X(BLOB, "blob") X(ENUM, "enum") X(SET, "set")        \
+                        X(OTHER, "other")
 enum tr_sql_type {
 #define TR_SQL_TYPE_ENUM(name, text) TR_SQL_##name,
     TR_SQL_TYPES(TR_SQL_TYPE_ENUM)
@@ -54,7 +56,7 @@ struct tr_shape_column {
     enum tr_sql_type type;
     bool is_unsigned;
     bool nullable;
-    bool key;                /* one of the key columns */
+    bool key; /* one of the key columns */
     enum tr_refine refine;
     uint32_t length;         /* characters or bytes; precision of DECIMAL; bits of BIT */
     uint32_t scale;          /* DECIMAL */
@@ -71,7 +73,7 @@ struct tr_shape {
     const char *topic; /* NUL-terminated */
     struct tr_shape_column *columns;
     uint32_t column_count;
-    uint32_t *key; /* indexes into columns, in key order */
+    uint32_t *key;      /* indexes into columns, in key order */
     uint32_t key_count; /* 0 = the table has no key */
 };
 
@@ -85,7 +87,7 @@ int tr_shape_read(struct tr_shape **out, struct tr_slice value, struct tr_arena 
 /* Same content, schema_id aside. */
 bool tr_shape_equal(const struct tr_shape *a, const struct tr_shape *b);
 
-/* ---- topics ----------------------------------------------------------------------------------- */
+/* ---- topics --------------------------------------------------------------------------------- */
 
 struct tr_topic {
     char name[TR_TOPIC_NAME_MAX + 1];
@@ -96,11 +98,11 @@ struct tr_topic {
 int tr_topic_write(const struct tr_topic *topic, struct tr_buf *key, struct tr_buf *value,
                    struct tr_error *err) TR_MUST_CHECK;
 
-/* ---- checkpoint ------------------------------------------------------------------------------- */
+/* ---- checkpoint ----------------------------------------------------------------------------- */
 
 struct tr_needs_snapshot {
-    struct tr_slice table; /* "database.table", plain */
-    int64_t version;       /* since */
+    struct tr_slice table;  /* "database.table", plain */
+    int64_t version;        /* since */
     struct tr_slice reason; /* "ALTER TABLE … MODIFY" */
 };
 
@@ -108,19 +110,19 @@ struct tr_checkpoint {
     char pipeline_id[17]; /* 16 hex digits, random, made with the first checkpoint */
     /* The server that the position belongs to (the fingerprint). */
     uint32_t server_id;
-    char server_uuid[40];    /* MySQL; "" on MariaDB */
-    uint32_t file_stamp;     /* timestamp of the file's format description event */
-    uint32_t file_crc;       /* its CRC32 */
-    uint32_t last_type;      /* the last event before the position: type, timestamp, CRC32 */
+    char server_uuid[40]; /* MySQL; "" on MariaDB */
+    uint32_t file_stamp;  /* timestamp of the file's format description event */
+    uint32_t file_crc;    /* its CRC32 */
+    uint32_t last_type;   /* the last event before the position: type, timestamp, CRC32 */
     uint32_t last_stamp;
     uint32_t last_crc;
-    uint32_t last_length;    /* its length, so that a resume can read it again; 0 = there is none */
+    uint32_t last_length; /* its length, so that a resume can read it again; 0 = there is none */
     char file[256];
-    uint64_t offset;  /* 64-bit place in the file as it is on disk */
-    int64_t base;     /* versions: base at this offset, inflation of the file so far included */
-    int64_t version;  /* of the group end: base + offset */
-    char gtid[256];   /* GTID set of all that was read */
-    int64_t ts;       /* seconds, of the last group */
+    uint64_t offset; /* 64-bit place in the file as it is on disk */
+    int64_t base;    /* versions: base at this offset, inflation of the file so far included */
+    int64_t version; /* of the group end: base + offset */
+    char gtid[256];  /* GTID set of all that was read */
+    int64_t ts;      /* seconds, of the last group */
     struct tr_needs_snapshot *needs_snapshot;
     uint32_t needs_snapshot_count;
 };
@@ -128,13 +130,14 @@ struct tr_checkpoint {
 int tr_checkpoint_write(const struct tr_checkpoint *checkpoint, struct tr_buf *key,
                         struct tr_buf *value, struct tr_error *err) TR_MUST_CHECK;
 
-/* ---- audit ------------------------------------------------------------------------------------ */
+/* ---- audit ---------------------------------------------------------------------------------- */
 
-/* ["audit",time,program]: {"format":1,"action":…,"who":user@host,"detail":{…}}; `detail` is JSON text. */
+/* ["audit",time,program]: {"format":1,"action":…,"who":user@host,"detail":{…}}; `detail` is JSON
+ * text. */
 int tr_audit_write(const char *program, const char *action, struct tr_slice detail,
                    struct tr_buf *key, struct tr_buf *value, struct tr_error *err) TR_MUST_CHECK;
 
-/* ---- the topic as a whole ---------------------------------------------------------------------- */
+/* ---- the topic as a whole ------------------------------------------------------------------- */
 
 struct tr_control; /* everything that was read, latest first */
 

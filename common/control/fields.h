@@ -33,13 +33,19 @@ struct field {
     bool optional;
 };
 
-#define FIELD(structure, member, name, kind)                                                      \
-    {name, kind, offsetof(struct structure, member), 0, false}
-#define FIELD_OPTIONAL(structure, member, name, kind)                                             \
-    {name, kind, offsetof(struct structure, member), 0, true}
-#define FIELD_FIXED(structure, member, name)                                                      \
-    {name, FIELD_CHARS, offsetof(struct structure, member),                                       \
-     sizeof(((struct structure *)0)->member), false}
+#define FIELD(structure, member, name, kind)                                                       \
+    {                                                                                              \
+        name, kind, offsetof(struct structure, member), 0, false                                   \
+    }
+#define FIELD_OPTIONAL(structure, member, name, kind)                                              \
+    {                                                                                              \
+        name, kind, offsetof(struct structure, member), 0, true                                    \
+    }
+#define FIELD_FIXED(structure, member, name)                                                       \
+    {                                                                                              \
+        name, FIELD_CHARS, offsetof(struct structure, member),                                     \
+            sizeof(((struct structure *)0)->member), false                                         \
+    }
 
 /* Fills `target` from `object`; members that the table doesn't name are passed over. `what` names
  * the record in messages. */

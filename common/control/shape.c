@@ -14,11 +14,11 @@ const char *tr_sql_type_name(enum tr_sql_type type)
 }
 
 static const char *const refine_names[] = {
-    [TR_REFINE_NONE] = "", [TR_REFINE_JSON] = "json", [TR_REFINE_UUID] = "uuid",
+    [TR_REFINE_NONE] = "",       [TR_REFINE_JSON] = "json",   [TR_REFINE_UUID] = "uuid",
     [TR_REFINE_INET4] = "inet4", [TR_REFINE_INET6] = "inet6",
 };
 
-/* ---- writing ---------------------------------------------------------------------------------- */
+/* ---- writing -------------------------------------------------------------------------------- */
 
 static void write_size(struct tr_buf *out, const char *name, uint32_t size)
 {
@@ -94,7 +94,7 @@ int tr_shape_write(const struct tr_shape *shape, struct tr_buf *key, struct tr_b
     return rc < 0 ? rc : tr_buf_check(value, "a shape", err);
 }
 
-/* ---- comparing -------------------------------------------------------------------------------- */
+/* ---- comparing ------------------------------------------------------------------------------ */
 
 static bool column_equal(const struct tr_shape_column *a, const struct tr_shape_column *b)
 {
@@ -119,7 +119,7 @@ bool tr_shape_equal(const struct tr_shape *a, const struct tr_shape *b)
     return true;
 }
 
-/* ---- copying ---------------------------------------------------------------------------------- */
+/* ---- copying -------------------------------------------------------------------------------- */
 
 static bool copy_slice(struct tr_slice *slice, struct tr_arena *arena)
 {

@@ -6,7 +6,7 @@
 
 #define COLUMNS_MAX 4096 /* as many as a table can have */
 
-/* ---- words ------------------------------------------------------------------------------------ */
+/* ---- words ---------------------------------------------------------------------------------- */
 
 static bool sql_type_of(struct tr_slice text, enum tr_sql_type *type)
 {
@@ -42,7 +42,7 @@ static int quote(struct tr_slice plain, struct tr_arena *arena, struct tr_slice 
     return out->data != NULL ? 0 : tr_error_set(err, TR_ENOMEM, "no memory for a shape's names");
 }
 
-/* ---- columns ---------------------------------------------------------------------------------- */
+/* ---- columns -------------------------------------------------------------------------------- */
 
 struct column_words {
     struct tr_shape_column column;
@@ -119,7 +119,7 @@ static int read_columns(struct tr_shape *shape, const struct tr_json_value *arra
     return rc < 0 ? fields_broken(what, err) : 0;
 }
 
-/* ---- key -------------------------------------------------------------------------------------- */
+/* ---- key ------------------------------------------------------------------------------------ */
 
 static int read_key_column(struct tr_shape *shape, uint32_t at, const struct tr_json_value *name,
                            const char *what, struct tr_error *err)
@@ -154,7 +154,7 @@ static int read_key(struct tr_shape *shape, const struct tr_json_value *array,
     return rc < 0 ? fields_broken(what, err) : 0;
 }
 
-/* ---- the whole -------------------------------------------------------------------------------- */
+/* ---- the whole ------------------------------------------------------------------------------ */
 
 struct shape_words {
     struct tr_shape shape;

@@ -2,8 +2,8 @@
 #include "event.h"
 
 static const char *const type_names[TR_EVENT_TYPES] = {
-    "insert",      "update",      "delete",  "bootstrap-insert", "table-truncate",
-    "table-drop",  "table-sweep", "barrier",
+    "insert",         "update",     "delete",      "bootstrap-insert",
+    "table-truncate", "table-drop", "table-sweep", "barrier",
 };
 
 const char *tr_event_type_name(enum tr_event_type type)
@@ -48,8 +48,7 @@ static bool take_int(int64_t *to, const struct tr_json_value *value)
 }
 
 /* False when a member that we know has a value that it can't have. */
-static bool take_member(struct scan *scan, struct tr_slice name,
-                        const struct tr_json_value *value)
+static bool take_member(struct scan *scan, struct tr_slice name, const struct tr_json_value *value)
 {
     struct tr_event *ev = scan->ev;
     if (IS_NAMED(name, "database"))

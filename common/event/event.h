@@ -37,8 +37,8 @@ static inline bool tr_event_is_marker(enum tr_event_type type)
 struct tr_event {
     enum tr_event_type type;
     int64_t version;
-    int64_t schema_id; /* 0 when absent */
-    int64_t ts;        /* seconds */
+    int64_t schema_id;        /* 0 when absent */
+    int64_t ts;               /* seconds */
     struct tr_slice database; /* quoted */
     struct tr_slice table;    /* quoted */
     struct tr_slice invalid;  /* the array's text; empty when absent */
@@ -60,8 +60,8 @@ struct tr_event_key {
     struct tr_slice columns;  /* what follows: `,"pk.id":1` … without the closing brace */
 };
 
-int tr_event_key_scan(struct tr_event_key *key, struct tr_slice text, struct tr_error *err)
-    TR_MUST_CHECK;
+int tr_event_key_scan(struct tr_event_key *key, struct tr_slice text,
+                      struct tr_error *err) TR_MUST_CHECK;
 
 /* Goes over the key columns of a key that tr_event_key_scan accepted. */
 struct tr_event_key_cursor {

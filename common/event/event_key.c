@@ -24,8 +24,7 @@ static int expect(struct tr_json_cursor *cursor, const char *quoted, struct tr_s
     int got = next_member(cursor, &name, &value, err);
     if (got < 0)
         return got;
-    if (got == 0 || !tr_slice_equal(name.text, tr_slice_of(quoted)) ||
-        value.type != TR_JSON_STRING)
+    if (got == 0 || !tr_slice_equal(name.text, tr_slice_of(quoted)) || value.type != TR_JSON_STRING)
         return tr_error_set(err, TR_EPOISON, "no key of a row: no %s where it belongs", quoted);
     *to = value.text;
     return 0;

@@ -154,11 +154,10 @@ int tr_kafka_client_error(struct tr_kafka_client *client, rd_kafka_resp_err_t na
 int tr_kafka_client_fault(struct tr_kafka_client *client, struct tr_error *err)
 {
     pthread_mutex_lock(&client->lock);
-    int rc = client->fault_native == 0
-                 ? 0
-                 : tr_error_set_native(err, TR_EKAFKA, client->fault_native,
-                                       "kafka at %s refuses us: %s", client->brokers,
-                                       client->fault);
+    int rc = client->fault_native == 0 ? 0
+                                       : tr_error_set_native(err, TR_EKAFKA, client->fault_native,
+                                                             "kafka at %s refuses us: %s",
+                                                             client->brokers, client->fault);
     pthread_mutex_unlock(&client->lock);
     return rc;
 }

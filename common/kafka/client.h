@@ -14,13 +14,13 @@
 
 #include "kafka.h"
 
-#define KAFKA_TRY_MS 10000  /* how long one call tries before it says "not reachable" */
-#define KAFKA_SLICE_MS 100  /* how long it sleeps before it looks for faults */
+#define KAFKA_TRY_MS 10000    /* how long one call tries before it says "not reachable" */
+#define KAFKA_SLICE_MS 100    /* how long it sleeps before it looks for faults */
 #define TR_KAFKA_WHAT_MAX 384 /* "asking for topic …" */
 
 struct tr_kafka_client {
     rd_kafka_t *rk;
-    char brokers[256]; /* bootstrap.servers, for messages */
+    char brokers[256];    /* bootstrap.servers, for messages */
     atomic_bool troubled; /* whether `trouble` may be non-empty: a look without the lock */
     pthread_mutex_t lock; /* guards the three below */
     char trouble[256];
@@ -39,13 +39,12 @@ struct tr_kafka_settings {
     const struct tr_kafka_setting *fixed;
 };
 
-/* ---- properties.c ---- */
+/* ---- properties.c --------------------------------------------------------------------------- */
 
 int tr_kafka_conf_new(rd_kafka_conf_t **out, const struct tr_node *properties,
-                      const struct tr_kafka_settings *settings, struct tr_error *err)
-    TR_MUST_CHECK;
+                      const struct tr_kafka_settings *settings, struct tr_error *err) TR_MUST_CHECK;
 
-/* ---- client.c ---- */
+/* ---- client.c ------------------------------------------------------------------------------- */
 
 /* Takes `conf`, also at failure. */
 int tr_kafka_client_open(struct tr_kafka_client *client, rd_kafka_type_t type,
@@ -53,7 +52,8 @@ int tr_kafka_client_open(struct tr_kafka_client *client, rd_kafka_type_t type,
 void tr_kafka_client_close(struct tr_kafka_client *client);
 /* TR_EKAFKA, TR_EKAFKA_RETRY or TR_ELIMIT. */
 int tr_kafka_code_of(rd_kafka_resp_err_t native);
-/* Sets `err` from librdkafka's error, with the broker's words and, when it will pass, the trouble. */
+/* Sets `err` from librdkafka's error, with the broker's words and, when it will pass, the trouble.
+ */
 int tr_kafka_client_error(struct tr_kafka_client *client, rd_kafka_resp_err_t native,
                           struct tr_error *err, const char *what);
 /* 0, or TR_EKAFKA with the fault. */
@@ -65,11 +65,11 @@ void tr_kafka_client_note_trouble(struct tr_kafka_client *client, const char *te
 void tr_kafka_client_answered(struct tr_kafka_client *client);
 void tr_kafka_client_trouble(struct tr_kafka_client *client, char *out, size_t size);
 
-/* ---- message.c ---- */
+/* ---- message.c ------------------------------------------------------------------------------ */
 
 void tr_kafka_message_fill(struct tr_kafka_message *message, rd_kafka_message_t *from);
 
-/* ---- producer.c ---- */
+/* ---- producer.c ----------------------------------------------------------------------------- */
 
 struct tr_kafka_client *tr_kafka_producer_client(struct tr_kafka_producer *producer);
 /* The cached handle of a topic; NULL with err set. */
@@ -78,12 +78,12 @@ rd_kafka_topic_t *tr_kafka_producer_topic(struct tr_kafka_producer *producer, co
 /* Serves the callbacks if that is this thread's job: nobody polled so far, or it was us. */
 void tr_kafka_producer_serve(struct tr_kafka_producer *producer);
 
-/* ---- topics.c ---- */
+/* ---- topics.c ------------------------------------------------------------------------------- */
 
 /* Waits for the answer to an admin request and destroys `queue`; the event is the caller's. */
 int tr_kafka_admin_wait(struct tr_kafka_producer *producer, rd_kafka_queue_t *queue,
-                        rd_kafka_event_t **event, const char *what, struct tr_error *err)
-    TR_MUST_CHECK;
+                        rd_kafka_event_t **event, const char *what,
+                        struct tr_error *err) TR_MUST_CHECK;
 rd_kafka_AdminOptions_t *tr_kafka_admin_options(struct tr_kafka_producer *producer,
                                                 rd_kafka_admin_op_t op);
 

@@ -7,10 +7,10 @@
 
 #include "log.h"
 
-#define FETCH_BYTES_MAX (50u << 20)      /* librdkafka's default for one answer */
-#define PARTITION_BYTES_MAX (1u << 20)   /* and for one partition in it */
+#define FETCH_BYTES_MAX (50u << 20)    /* librdkafka's default for one answer */
+#define PARTITION_BYTES_MAX (1u << 20) /* and for one partition in it */
 
-/* ---- life ------------------------------------------------------------------------------------- */
+/* ---- life ----------------------------------------------------------------------------------- */
 
 static void on_commit(rd_kafka_t *rk, rd_kafka_resp_err_t native,
                       rd_kafka_topic_partition_list_t *list, void *opaque)
@@ -22,8 +22,7 @@ static void on_commit(rd_kafka_t *rk, rd_kafka_resp_err_t native,
         tr_kafka_client_answered(&consumer->client);
     else if (native != RD_KAFKA_RESP_ERR__NO_OFFSET)
         tr_log(TR_LOG_WARN, "kafka", "a commit failed, the next one covers it",
-               TR_STR("group", consumer->group), TR_STR("text", rd_kafka_err2str(native)),
-               TR_END);
+               TR_STR("group", consumer->group), TR_STR("text", rd_kafka_err2str(native)), TR_END);
 }
 
 static size_t at_most(size_t value, size_t limit)
@@ -69,8 +68,8 @@ static int make_conf(rd_kafka_conf_t **conf, const struct tr_kafka_consumer_conf
         {"partition.assignment.strategy", "range,roundrobin"},
         {NULL, NULL},
     };
-    return tr_kafka_conf_new(conf, config->properties,
-                             &(struct tr_kafka_settings){defaults, fixed}, err);
+    return tr_kafka_conf_new(conf, config->properties, &(struct tr_kafka_settings){defaults, fixed},
+                             err);
 }
 
 int tr_kafka_consumer_new(struct tr_kafka_consumer **out,
@@ -118,7 +117,7 @@ void tr_kafka_consumer_close(struct tr_kafka_consumer *consumer)
     free(consumer);
 }
 
-/* ---- topics ----------------------------------------------------------------------------------- */
+/* ---- topics --------------------------------------------------------------------------------- */
 
 uint32_t tr_kafka_consumer_topic(struct tr_kafka_consumer *consumer, const char *name)
 {
@@ -160,7 +159,7 @@ int tr_kafka_consumer_subscribe(struct tr_kafka_consumer *consumer, const char *
     return tr_kafka_client_error(&consumer->client, native, err, "subscribing");
 }
 
-/* ---- taking ----------------------------------------------------------------------------------- */
+/* ---- taking --------------------------------------------------------------------------------- */
 
 /* The partition that a message belongs to; NULL when it isn't ours. Messages come in runs of one
  * partition, so the one before is tried first. */
@@ -241,15 +240,15 @@ static void drop_batch(struct tr_kafka_consumer *consumer, size_t got)
         rd_kafka_message_destroy(consumer->taken[i]);
 }
 
-/* The library's batch call waits until the batch is full; so wait for one, then take what is there. */
+/* The library's batch call waits until the batch is full; so wait for one, then take what is there.
+ */
 static size_t fetch_batch(struct tr_kafka_consumer *consumer, size_t max, int timeout_ms)
 {
     size_t want = at_most(max, KAFKA_TAKE_MAX);
     ssize_t got = rd_kafka_consume_batch_queue(consumer->queue, timeout_ms, consumer->taken, 1);
     if (got <= 0 || want == 1 || consumer->pending != NULL)
         return got < 0 ? 0 : (size_t)got;
-    ssize_t more =
-        rd_kafka_consume_batch_queue(consumer->queue, 0, consumer->taken + 1, want - 1);
+    ssize_t more = rd_kafka_consume_batch_queue(consumer->queue, 0, consumer->taken + 1, want - 1);
     return more < 0 ? (size_t)got : (size_t)(got + more);
 }
 
@@ -278,7 +277,7 @@ int tr_kafka_consumer_take(struct tr_kafka_consumer *consumer, struct tr_kafka_m
     return hand_over(consumer, got, messages, err);
 }
 
-/* ---- positions -------------------------------------------------------------------------------- */
+/* ---- positions ------------------------------------------------------------------------------ */
 
 static rd_kafka_topic_partition_list_t *list_of(struct tr_kafka_consumer *consumer,
                                                 const struct tr_kafka_partition *partitions,
@@ -350,8 +349,7 @@ int64_t tr_kafka_consumer_position(struct tr_kafka_consumer *consumer, uint32_t 
     return native == RD_KAFKA_RESP_ERR_NO_ERROR && offset >= 0 ? offset : TR_KAFKA_OFFSET_NONE;
 }
 
-int64_t tr_kafka_consumer_end(struct tr_kafka_consumer *consumer, uint32_t topic,
-                              int32_t partition)
+int64_t tr_kafka_consumer_end(struct tr_kafka_consumer *consumer, uint32_t topic, int32_t partition)
 {
     int64_t low, high;
     const char *name = tr_kafka_consumer_topic_name(consumer, topic);

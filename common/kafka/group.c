@@ -8,7 +8,7 @@
 #include "client.h"
 #include "clock.h"
 
-/* ---- describing ------------------------------------------------------------------------------- */
+/* ---- describing ----------------------------------------------------------------------------- */
 
 static void take_description(const rd_kafka_ConsumerGroupDescription_t *group,
                              struct tr_kafka_group_info *info)
@@ -61,7 +61,7 @@ int tr_kafka_group_describe(struct tr_kafka_producer *producer, const char *grou
     return rc;
 }
 
-/* ---- offsets ---------------------------------------------------------------------------------- */
+/* ---- offsets -------------------------------------------------------------------------------- */
 
 /* A consumer that has the group's name and never joins it. */
 static int open_outsider(struct tr_kafka_client *client, const struct tr_node *properties,
@@ -72,8 +72,8 @@ static int open_outsider(struct tr_kafka_client *client, const struct tr_node *p
     const struct tr_kafka_setting fixed[] = {
         {"group.id", group}, {"enable.auto.commit", "false"}, {NULL, NULL}};
     rd_kafka_conf_t *conf;
-    int rc = tr_kafka_conf_new(&conf, properties, &(struct tr_kafka_settings){defaults, fixed},
-                               err);
+    int rc =
+        tr_kafka_conf_new(&conf, properties, &(struct tr_kafka_settings){defaults, fixed}, err);
     if (rc == 0)
         rc = tr_kafka_client_open(client, RD_KAFKA_CONSUMER, conf, err);
     if (rc < 0)
@@ -177,10 +177,10 @@ static int store_offsets(struct tr_kafka_client *client, rd_kafka_topic_partitio
             native = first_error(list);
         if (native == RD_KAFKA_RESP_ERR_NO_ERROR)
             return 0;
-        if (serve(client, err) < 0 || (native != RD_KAFKA_RESP_ERR__WAIT_COORD &&
-                                       native != RD_KAFKA_RESP_ERR__TRANSPORT &&
-                                       native != RD_KAFKA_RESP_ERR_NOT_COORDINATOR &&
-                                       native != RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS))
+        if (serve(client, err) < 0 ||
+            (native != RD_KAFKA_RESP_ERR__WAIT_COORD && native != RD_KAFKA_RESP_ERR__TRANSPORT &&
+             native != RD_KAFKA_RESP_ERR_NOT_COORDINATOR &&
+             native != RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS))
             break;
         tr_clock_sleep_ms(KAFKA_SLICE_MS);
     }

@@ -21,7 +21,7 @@
 #define TR_KAFKA_OFFSET_NONE (-1001)   /* no such offset */
 #define TR_KAFKA_OFFSET_BEGINNING (-2) /* to start with: the first that the topic still has */
 
-/* ---- producer ------------------------------------------------------------------------------ */
+/* ---- producer ------------------------------------------------------------------------------- */
 
 struct tr_kafka_producer;
 
@@ -57,8 +57,8 @@ struct tr_kafka_producer_config {
 };
 
 int tr_kafka_producer_new(struct tr_kafka_producer **out,
-                          const struct tr_kafka_producer_config *config, struct tr_error *err)
-    TR_MUST_CHECK;
+                          const struct tr_kafka_producer_config *config,
+                          struct tr_error *err) TR_MUST_CHECK;
 /* Purges what is in flight (delivered is called for it) and frees; NULL does nothing. */
 void tr_kafka_producer_free(struct tr_kafka_producer *producer);
 /* 0; TR_EKAFKA_RETRY when the queue is full (poll, then try again); TR_ELIMIT too large; else
@@ -77,7 +77,7 @@ int tr_kafka_producer_fatal(struct tr_kafka_producer *producer, struct tr_error 
 /* "" or the last connection problem, for status; cleared when a broker answers. Copies. */
 void tr_kafka_producer_trouble(struct tr_kafka_producer *producer, char *out, size_t size);
 
-/* ---- topics (admin of topics only; on the producer's handle) ---------------------------------- */
+/* ---- topics (admin of topics only; on the producer's handle) -------------------------------- */
 
 /* Any thread. Each tries for about ten seconds and then returns TR_EKAFKA_RETRY, naming what is
  * wrong with the connection; the caller decides how often to repeat. */
@@ -107,12 +107,12 @@ int tr_kafka_topic_describe(struct tr_kafka_producer *producer, const char *name
 int tr_kafka_watermarks(struct tr_kafka_producer *producer, const char *topic, int32_t partition,
                         int64_t *low, int64_t *high, struct tr_error *err) TR_MUST_CHECK;
 
-/* ---- messages and the group consumer ---------------------------------------------------------- */
+/* ---- messages and the group consumer -------------------------------------------------------- */
 
 /* A received message. Key and value live until tr_kafka_message_free. */
 struct tr_kafka_message {
-    void *handle;      /* rd_kafka_message_t */
-    uint32_t topic;    /* index of the name in the consumer's topic list */
+    void *handle;   /* rd_kafka_message_t */
+    uint32_t topic; /* index of the name in the consumer's topic list */
     int32_t partition;
     int64_t offset;
     int64_t timestamp_ms;
@@ -126,8 +126,8 @@ void tr_kafka_message_free(struct tr_kafka_message *message);
 bool tr_kafka_message_header(const struct tr_kafka_message *message, const char *name,
                              struct tr_slice *value);
 /* All headers, for dead letters; returns how many were stored. */
-size_t tr_kafka_message_headers(const struct tr_kafka_message *message,
-                                struct tr_kafka_header *out, size_t max);
+size_t tr_kafka_message_headers(const struct tr_kafka_message *message, struct tr_kafka_header *out,
+                                size_t max);
 
 struct tr_kafka_consumer;
 
@@ -147,8 +147,9 @@ struct tr_kafka_consumer_config {
     void *context;
     /* Both are called inside tr_kafka_consumer_take, by its thread. `assigned` fills `offset` of
      * every partition (which come with the group's committed offsets) and returns 0; an error
-     * stops the consumer and comes out of take, now and at every later call. `revoked`: settle and commit what you can (or
-     * release it); `lost` when the group already gave the partitions to others: don't commit. */
+     * stops the consumer and comes out of take, now and at every later call. `revoked`: settle and
+     * commit what you can (or release it); `lost` when the group already gave the partitions to
+     * others: don't commit. */
     int (*assigned)(void *context, struct tr_kafka_partition *partitions, size_t count,
                     struct tr_error *err);
     void (*revoked)(void *context, const struct tr_kafka_partition *partitions, size_t count,
@@ -156,8 +157,8 @@ struct tr_kafka_consumer_config {
 };
 
 int tr_kafka_consumer_new(struct tr_kafka_consumer **out,
-                          const struct tr_kafka_consumer_config *config, struct tr_error *err)
-    TR_MUST_CHECK;
+                          const struct tr_kafka_consumer_config *config,
+                          struct tr_error *err) TR_MUST_CHECK;
 /* Leaves the group (revoked is called) and frees. All messages must have been freed before. */
 void tr_kafka_consumer_close(struct tr_kafka_consumer *consumer);
 /* The index of a topic name; made on first use, valid for the consumer's life. */
@@ -188,7 +189,7 @@ void tr_kafka_consumer_trouble(struct tr_kafka_consumer *consumer, char *out, si
 int64_t tr_kafka_consumer_end(struct tr_kafka_consumer *consumer, uint32_t topic,
                               int32_t partition);
 
-/* ---- short-lived commands: group admin, never inside `run` ------------------------------------- */
+/* ---- short-lived commands: group admin, never inside `run` ---------------------------------- */
 
 struct tr_kafka_group_info {
     char state[32]; /* "Stable", "Empty", "Dead" … */
@@ -208,13 +209,13 @@ int tr_kafka_group_set_offsets(const struct tr_node *properties, const char *gro
                                const struct tr_kafka_partition *partitions, size_t count,
                                struct tr_error *err) TR_MUST_CHECK;
 
-/* ---- reader of a whole small topic -------------------------------------------------------------- */
+/* ---- reader of a whole small topic ---------------------------------------------------------- */
 
 struct tr_kafka_reader; /* partition 0 from the beginning, without a group, read_committed */
 
 int tr_kafka_reader_new(struct tr_kafka_reader **out, const struct tr_node *properties,
-                        const char *client_id, const char *topic, struct tr_error *err)
-    TR_MUST_CHECK;
+                        const char *client_id, const char *topic,
+                        struct tr_error *err) TR_MUST_CHECK;
 void tr_kafka_reader_free(struct tr_kafka_reader *reader);
 /*
  * Gives each record to `take` (its error ends the read). Waits up to timeout_ms for records;

@@ -39,15 +39,15 @@ bool tr_kafka_message_header(const struct tr_kafka_message *message, const char 
     const void *data = NULL;
     size_t length = 0;
     rd_kafka_headers_t *headers = headers_of(message);
-    if (headers == NULL || rd_kafka_header_get_last(headers, name, &data, &length) !=
-                               RD_KAFKA_RESP_ERR_NO_ERROR)
+    if (headers == NULL ||
+        rd_kafka_header_get_last(headers, name, &data, &length) != RD_KAFKA_RESP_ERR_NO_ERROR)
         return false;
     *value = (struct tr_slice){data, length};
     return true;
 }
 
-size_t tr_kafka_message_headers(const struct tr_kafka_message *message,
-                                struct tr_kafka_header *out, size_t max)
+size_t tr_kafka_message_headers(const struct tr_kafka_message *message, struct tr_kafka_header *out,
+                                size_t max)
 {
     rd_kafka_headers_t *headers = headers_of(message);
     size_t count = 0;

@@ -28,14 +28,14 @@ struct tr_kafka_producer {
     void *context;
     atomic_int pending;
     atomic_bool polled;
-    pthread_t poller; /* valid once polled */
+    pthread_t poller;             /* valid once polled */
     pthread_rwlock_t topics_lock; /* guards the three below */
     struct topic_slot *topics;
     size_t topic_count;
     size_t topic_capacity; /* a power of two */
 };
 
-/* ---- delivery --------------------------------------------------------------------------------- */
+/* ---- delivery ------------------------------------------------------------------------------- */
 
 static int delivery_code(rd_kafka_resp_err_t native)
 {
@@ -61,7 +61,7 @@ static void on_delivered(rd_kafka_t *rk, const rd_kafka_message_t *message, void
                         rd_kafka_err2str(message->err));
 }
 
-/* ---- life ------------------------------------------------------------------------------------- */
+/* ---- life ----------------------------------------------------------------------------------- */
 
 static int make_conf(rd_kafka_conf_t **conf, const struct tr_kafka_producer_config *config,
                      struct tr_error *err)
@@ -90,8 +90,8 @@ static int make_conf(rd_kafka_conf_t **conf, const struct tr_kafka_producer_conf
         {"acks", "all"},
         {NULL, NULL},
     };
-    return tr_kafka_conf_new(conf, config->properties,
-                             &(struct tr_kafka_settings){defaults, fixed}, err);
+    return tr_kafka_conf_new(conf, config->properties, &(struct tr_kafka_settings){defaults, fixed},
+                             err);
 }
 
 int tr_kafka_producer_new(struct tr_kafka_producer **out,
@@ -148,7 +148,7 @@ struct tr_kafka_client *tr_kafka_producer_client(struct tr_kafka_producer *produ
     return &producer->client;
 }
 
-/* ---- topic handles ---------------------------------------------------------------------------- */
+/* ---- topic handles -------------------------------------------------------------------------- */
 
 /* The slot of that name, or the free one where it belongs. Under topics_lock. */
 static struct topic_slot *find_slot(struct topic_slot *topics, size_t capacity, uint64_t hash,
@@ -189,8 +189,7 @@ static rd_kafka_topic_t *add_topic(struct tr_kafka_producer *producer, uint64_t 
         tr_error_set(err, TR_ENOMEM, "no memory for topic %s", name);
         return NULL;
     }
-    struct topic_slot *slot =
-        find_slot(producer->topics, producer->topic_capacity, hash, name);
+    struct topic_slot *slot = find_slot(producer->topics, producer->topic_capacity, hash, name);
     if (slot->topic != NULL)
         return slot->topic;
     slot->hash = hash;
@@ -219,7 +218,7 @@ rd_kafka_topic_t *tr_kafka_producer_topic(struct tr_kafka_producer *producer, co
     return topic;
 }
 
-/* ---- sending ---------------------------------------------------------------------------------- */
+/* ---- sending -------------------------------------------------------------------------------- */
 
 static rd_kafka_headers_t *copy_headers(const struct tr_kafka_out *out)
 {
@@ -252,8 +251,7 @@ static rd_kafka_resp_err_t send_with_headers(struct tr_kafka_producer *producer,
     rd_kafka_resp_err_t native = rd_kafka_producev(
         producer->client.rk, RD_KAFKA_V_RKT(topic), RD_KAFKA_V_PARTITION(out->partition),
         RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
-        RD_KAFKA_V_VALUE((void *)(uintptr_t)value_of(out),
-                         out->tombstone ? 0 : out->value.length),
+        RD_KAFKA_V_VALUE((void *)(uintptr_t)value_of(out), out->tombstone ? 0 : out->value.length),
         RD_KAFKA_V_KEY(out->key.data, out->key.length), RD_KAFKA_V_OPAQUE(out->opaque),
         RD_KAFKA_V_HEADERS(headers), RD_KAFKA_V_END);
     if (native != RD_KAFKA_RESP_ERR_NO_ERROR)
@@ -264,10 +262,9 @@ static rd_kafka_resp_err_t send_with_headers(struct tr_kafka_producer *producer,
 static rd_kafka_resp_err_t send_plain(rd_kafka_topic_t *topic, const struct tr_kafka_out *out)
 {
     /* The payload is copied, so its constness holds. */
-    int rc = rd_kafka_produce(topic, out->partition, RD_KAFKA_MSG_F_COPY,
-                              (void *)(uintptr_t)value_of(out),
-                              out->tombstone ? 0 : out->value.length, out->key.data,
-                              out->key.length, out->opaque);
+    int rc = rd_kafka_produce(
+        topic, out->partition, RD_KAFKA_MSG_F_COPY, (void *)(uintptr_t)value_of(out),
+        out->tombstone ? 0 : out->value.length, out->key.data, out->key.length, out->opaque);
     return rc == 0 ? RD_KAFKA_RESP_ERR_NO_ERROR : rd_kafka_last_error();
 }
 
@@ -293,16 +290,15 @@ int tr_kafka_producer_send(struct tr_kafka_producer *producer, const struct tr_k
         return err->code;
     /* Counted before, because another thread may be told of the delivery before we return. */
     atomic_fetch_add(&producer->pending, producer->delivered != NULL);
-    rd_kafka_resp_err_t native = out->header_count == 0
-                                     ? send_plain(topic, out)
-                                     : send_with_headers(producer, topic, out);
+    rd_kafka_resp_err_t native =
+        out->header_count == 0 ? send_plain(topic, out) : send_with_headers(producer, topic, out);
     if (native == RD_KAFKA_RESP_ERR_NO_ERROR)
         return 0;
     atomic_fetch_sub(&producer->pending, producer->delivered != NULL);
     return refused(producer, out, native, err);
 }
 
-/* ---- waiting ---------------------------------------------------------------------------------- */
+/* ---- waiting -------------------------------------------------------------------------------- */
 
 static void remember_poller(struct tr_kafka_producer *producer)
 {

@@ -97,8 +97,7 @@ static int apply_property(rd_kafka_conf_t *conf, const struct tr_node *node, str
         return tr_error_set(err, TR_ECONFIG,
                             "kafka.%s (line %d) is set by tailrace and can't be changed; remove it",
                             node->key, node->line);
-    rd_kafka_conf_res_t result =
-        rd_kafka_conf_set(conf, node->key, node->text, text, sizeof(text));
+    rd_kafka_conf_res_t result = rd_kafka_conf_set(conf, node->key, node->text, text, sizeof(text));
     return result == RD_KAFKA_CONF_OK ? 0 : refuse(node, result, text, err);
 }
 

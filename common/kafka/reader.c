@@ -36,13 +36,13 @@ static int open_reader(struct tr_kafka_reader *reader, const struct tr_node *pro
         {NULL, NULL},
     };
     static const struct tr_kafka_setting fixed[] = {
-        {"auto.offset.reset", "earliest"},   {"enable.auto.commit", "false"},
-        {"enable.partition.eof", "true"},    {"enable.auto.offset.store", "false"},
+        {"auto.offset.reset", "earliest"},     {"enable.auto.commit", "false"},
+        {"enable.partition.eof", "true"},      {"enable.auto.offset.store", "false"},
         {"isolation.level", "read_committed"}, {NULL, NULL},
     };
     rd_kafka_conf_t *conf;
-    int rc = tr_kafka_conf_new(&conf, properties, &(struct tr_kafka_settings){defaults, fixed},
-                               err);
+    int rc =
+        tr_kafka_conf_new(&conf, properties, &(struct tr_kafka_settings){defaults, fixed}, err);
     return rc < 0 ? rc : tr_kafka_client_open(&reader->client, RD_KAFKA_CONSUMER, conf, err);
 }
 
@@ -54,8 +54,8 @@ static int start_reader(struct tr_kafka_reader *reader, struct tr_error *err)
         return tr_error_set(err, TR_ECONFIG, "topic %s: %s", reader->name,
                             rd_kafka_err2str(rd_kafka_last_error()));
     reader->queue = rd_kafka_queue_new(rk);
-    if (rd_kafka_consume_start_queue(reader->topic, 0, RD_KAFKA_OFFSET_BEGINNING,
-                                     reader->queue) == 0)
+    if (rd_kafka_consume_start_queue(reader->topic, 0, RD_KAFKA_OFFSET_BEGINNING, reader->queue) ==
+        0)
         return 0;
     return tr_kafka_client_error(&reader->client, rd_kafka_last_error(), err, "starting to read");
 }
@@ -95,7 +95,7 @@ void tr_kafka_reader_free(struct tr_kafka_reader *reader)
     free(reader);
 }
 
-/* ---- reading ---------------------------------------------------------------------------------- */
+/* ---- reading -------------------------------------------------------------------------------- */
 
 static bool is_missing(rd_kafka_resp_err_t native)
 {
@@ -128,8 +128,8 @@ static int query_end(struct tr_kafka_reader *reader, int64_t until, int64_t *end
     int64_t low;
     do {
         int slice = left_ms(until) < 1000 ? left_ms(until) + 1 : 1000;
-        native = rd_kafka_query_watermark_offsets(reader->client.rk, reader->name, 0, &low, end,
-                                                  slice);
+        native =
+            rd_kafka_query_watermark_offsets(reader->client.rk, reader->name, 0, &low, end, slice);
         rd_kafka_poll(reader->client.rk, 0);
         if (native == RD_KAFKA_RESP_ERR_NO_ERROR) {
             tr_kafka_client_answered(&reader->client);
@@ -173,8 +173,8 @@ static int take_batch(struct tr_kafka_reader *reader, int timeout_ms, take_funct
 {
     ssize_t got = rd_kafka_consume_batch_queue(reader->queue, timeout_ms, reader->taken, 1);
     if (got == 1) {
-        ssize_t more = rd_kafka_consume_batch_queue(reader->queue, 0, reader->taken + 1,
-                                                    READER_BATCH - 1);
+        ssize_t more =
+            rd_kafka_consume_batch_queue(reader->queue, 0, reader->taken + 1, READER_BATCH - 1);
         got += more < 0 ? 0 : more;
     }
     int count = 0, rc = 0;

@@ -15,7 +15,7 @@
 #define COMMITTED_TRIES 6
 #define COMMITTED_TRY_MS 5000
 
-/* ---- lists ------------------------------------------------------------------------------------ */
+/* ---- lists ---------------------------------------------------------------------------------- */
 
 static struct tr_kafka_partition *partitions_of(struct tr_kafka_consumer *consumer,
                                                 const rd_kafka_topic_partition_list_t *list)
@@ -53,7 +53,7 @@ static void forget_partitions(struct tr_kafka_consumer *consumer)
     consumer->last_topic = NULL;
 }
 
-/* ---- assigned --------------------------------------------------------------------------------- */
+/* ---- assigned ------------------------------------------------------------------------------- */
 
 static int fetch_committed(struct tr_kafka_consumer *consumer, struct tr_error *err)
 {
@@ -63,8 +63,7 @@ static int fetch_committed(struct tr_kafka_consumer *consumer, struct tr_error *
         native = rd_kafka_committed(rk, consumer->pending, COMMITTED_TRY_MS);
         if (native == RD_KAFKA_RESP_ERR_NO_ERROR)
             native = first_error(consumer->pending);
-        if (native == RD_KAFKA_RESP_ERR_NO_ERROR ||
-            tr_kafka_code_of(native) != TR_EKAFKA_RETRY)
+        if (native == RD_KAFKA_RESP_ERR_NO_ERROR || tr_kafka_code_of(native) != TR_EKAFKA_RETRY)
             break;
         tr_log(TR_LOG_WARN, "kafka", "the group's offsets could not be read, retrying",
                TR_STR("group", consumer->group), TR_STR("text", rd_kafka_err2str(native)),
@@ -72,8 +71,7 @@ static int fetch_committed(struct tr_kafka_consumer *consumer, struct tr_error *
     }
     if (native == RD_KAFKA_RESP_ERR_NO_ERROR)
         return 0;
-    return tr_kafka_client_error(&consumer->client, native, err,
-                                 "reading the group's offsets");
+    return tr_kafka_client_error(&consumer->client, native, err, "reading the group's offsets");
 }
 
 static int check_start(struct tr_kafka_consumer *consumer,
@@ -111,8 +109,7 @@ static int assign(struct tr_kafka_consumer *consumer, struct tr_error *err)
     struct tr_kafka_partition *partitions = partitions_of(consumer, consumer->pending);
     if (partitions == NULL)
         return tr_error_set(err, TR_ENOMEM, "no memory for an assignment");
-    int rc = consumer->assigned(consumer->context, partitions, (size_t)consumer->pending->cnt,
-                                err);
+    int rc = consumer->assigned(consumer->context, partitions, (size_t)consumer->pending->cnt, err);
     if (rc == 0)
         rc = take_starts(consumer, partitions, err);
     free(partitions);
@@ -144,7 +141,7 @@ static int serve_assign(struct tr_kafka_consumer *consumer, struct tr_error *err
     return rc;
 }
 
-/* ---- revoked ---------------------------------------------------------------------------------- */
+/* ---- revoked -------------------------------------------------------------------------------- */
 
 static void serve_revoke(struct tr_kafka_consumer *consumer)
 {
@@ -162,7 +159,7 @@ static void serve_revoke(struct tr_kafka_consumer *consumer)
     drop_pending(consumer);
 }
 
-/* ---- from outside ----------------------------------------------------------------------------- */
+/* ---- from outside --------------------------------------------------------------------------- */
 
 static void on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t kind,
                          rd_kafka_topic_partition_list_t *list, void *opaque)

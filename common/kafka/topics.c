@@ -1,4 +1,5 @@
-/* topics.c - creating and describing topics; see kafka.h. Also how an admin answer is waited for. */
+/* topics.c - creating and describing topics; see kafka.h. Also how an admin answer is waited for.
+ */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -6,7 +7,7 @@
 #include "client.h"
 #include "clock.h"
 
-/* ---- admin requests --------------------------------------------------------------------------- */
+/* ---- admin requests ------------------------------------------------------------------------- */
 
 rd_kafka_AdminOptions_t *tr_kafka_admin_options(struct tr_kafka_producer *producer,
                                                 rd_kafka_admin_op_t op)
@@ -46,7 +47,7 @@ int tr_kafka_admin_wait(struct tr_kafka_producer *producer, rd_kafka_queue_t *qu
     return tr_kafka_client_error(client, native, err, what);
 }
 
-/* ---- describing ------------------------------------------------------------------------------- */
+/* ---- describing ----------------------------------------------------------------------------- */
 
 static void take_settings(const rd_kafka_ConfigResource_t *resource,
                           struct tr_kafka_topic_info *info)
@@ -86,8 +87,8 @@ static int describe_settings(struct tr_kafka_producer *producer, const char *nam
     size_t count = 0;
     const rd_kafka_ConfigResource_t **answers = rd_kafka_DescribeConfigs_result_resources(
         rd_kafka_event_DescribeConfigs_result(event), &count);
-    rd_kafka_resp_err_t native = count == 0 ? RD_KAFKA_RESP_ERR__BAD_MSG
-                                            : rd_kafka_ConfigResource_error(answers[0]);
+    rd_kafka_resp_err_t native =
+        count == 0 ? RD_KAFKA_RESP_ERR__BAD_MSG : rd_kafka_ConfigResource_error(answers[0]);
     int rc = 0;
     if (native == RD_KAFKA_RESP_ERR_NO_ERROR) {
         info->exists = true;
@@ -161,7 +162,7 @@ int tr_kafka_watermarks(struct tr_kafka_producer *producer, const char *topic, i
     return tr_kafka_client_error(client, native, err, what);
 }
 
-/* ---- creating --------------------------------------------------------------------------------- */
+/* ---- creating ------------------------------------------------------------------------------- */
 
 static rd_kafka_NewTopic_t *new_topic(const struct tr_kafka_topic_spec *spec, struct tr_error *err)
 {
@@ -187,8 +188,8 @@ static int read_created(struct tr_kafka_producer *producer, rd_kafka_event_t *ev
                         const char *name, bool *created, struct tr_error *err)
 {
     size_t count = 0;
-    const rd_kafka_topic_result_t **results = rd_kafka_CreateTopics_result_topics(
-        rd_kafka_event_CreateTopics_result(event), &count);
+    const rd_kafka_topic_result_t **results =
+        rd_kafka_CreateTopics_result_topics(rd_kafka_event_CreateTopics_result(event), &count);
     rd_kafka_resp_err_t native =
         count == 0 ? RD_KAFKA_RESP_ERR__BAD_MSG : rd_kafka_topic_result_error(results[0]);
     *created = native == RD_KAFKA_RESP_ERR_NO_ERROR;
@@ -201,9 +202,8 @@ static int read_created(struct tr_kafka_producer *producer, rd_kafka_event_t *ev
                                text == NULL ? rd_kafka_err2str(native) : text);
 }
 
-static int request_topic(struct tr_kafka_producer *producer,
-                         const struct tr_kafka_topic_spec *spec, bool *created,
-                         struct tr_error *err)
+static int request_topic(struct tr_kafka_producer *producer, const struct tr_kafka_topic_spec *spec,
+                         bool *created, struct tr_error *err)
 {
     char what[TR_KAFKA_WHAT_MAX];
     rd_kafka_NewTopic_t *topic = new_topic(spec, err);

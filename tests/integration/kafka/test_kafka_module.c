@@ -27,21 +27,20 @@ static struct tr_node properties = {.type = TR_NODE_MAP, .child = &servers};
 static struct tr_error err;
 static char message_text[1024];
 
-#define assert_ok(call)                                                                           \
-    do {                                                                                          \
-        if ((call) < 0)                                                                           \
-            fail_msg("%s", tr_error_format(&err, message_text, sizeof(message_text)));            \
+#define assert_ok(call)                                                                            \
+    do {                                                                                           \
+        if ((call) < 0)                                                                            \
+            fail_msg("%s", tr_error_format(&err, message_text, sizeof(message_text)));             \
     } while (0)
 
-/* ---- helpers ---------------------------------------------------------------------------------- */
+/* ---- helpers -------------------------------------------------------------------------------- */
 
 static int find_broker(void **state)
 {
     (void)state;
     char path[512], line[512];
     const char *dir = getenv("TAILRACE_STACK_DIR");
-    snprintf(path, sizeof(path), "%s/endpoints.env",
-             dir == NULL ? "/var/tmp/tailrace-stack" : dir);
+    snprintf(path, sizeof(path), "%s/endpoints.env", dir == NULL ? "/var/tmp/tailrace-stack" : dir);
     FILE *in = fopen(path, "r");
     if (in == NULL) {
         fprintf(stderr, "%s can't be read: run `deploy/stack/stack up` first\n", path);
@@ -156,8 +155,9 @@ static void on_revoked(void *context, const struct tr_kafka_partition *partition
     (void)partitions;
     assert_int_equal(count, member->count);
     if (!lost && member->partitions[0].offset > 0)
-        assert_int_equal(tr_kafka_consumer_commit(member->consumer, member->partitions, count,
-                                                  true, &ignored), 0);
+        assert_int_equal(
+            tr_kafka_consumer_commit(member->consumer, member->partitions, count, true, &ignored),
+            0);
     member->revoked++;
     member->count = 0;
 }
@@ -202,7 +202,7 @@ static int count_seen(const uint8_t *seen, int count)
     return total;
 }
 
-/* ---- topics ----------------------------------------------------------------------------------- */
+/* ---- topics --------------------------------------------------------------------------------- */
 
 static void test_topics(void **state)
 {
@@ -261,7 +261,7 @@ static void test_too_large(void **state)
     tr_kafka_producer_free(producer);
 }
 
-/* ---- messages --------------------------------------------------------------------------------- */
+/* ---- messages ------------------------------------------------------------------------------- */
 
 static void send_specimens(struct tr_kafka_producer *producer, const char *topic)
 {
@@ -269,10 +269,16 @@ static void send_specimens(struct tr_kafka_producer *producer, const char *topic
                                         {"other", TR_SLICE("")}};
     struct tr_kafka_out specimens[] = {
         {.topic = topic, .key = TR_SLICE("key"), .value = TR_SLICE("value")},
-        {.topic = topic, .key = TR_SLICE("key"), .tombstone = true, .headers = headers,
+        {.topic = topic,
+         .key = TR_SLICE("key"),
+         .tombstone = true,
+         .headers = headers,
          .header_count = 2},
         {.topic = topic, .key = TR_SLICE("key"), .value = TR_SLICE("")},
-        {.topic = topic, .key = TR_SLICE("key"), .value = TR_SLICE("v"), .headers = headers,
+        {.topic = topic,
+         .key = TR_SLICE("key"),
+         .value = TR_SLICE("v"),
+         .headers = headers,
          .header_count = 1},
         {.topic = topic, .key = TR_SLICE("key"), .tombstone = true},
     };
@@ -357,8 +363,8 @@ static void transaction(rd_kafka_t *rk, const char *topic, int from, int count, 
         assert_int_equal(rd_kafka_producev(rk, RD_KAFKA_V_TOPIC(topic), RD_KAFKA_V_PARTITION(0),
                                            RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
                                            RD_KAFKA_V_KEY(text, (size_t)length),
-                                           RD_KAFKA_V_VALUE(text, (size_t)length),
-                                           RD_KAFKA_V_END), 0);
+                                           RD_KAFKA_V_VALUE(text, (size_t)length), RD_KAFKA_V_END),
+                         0);
     }
     rd_kafka_flush(rk, 10000);
     assert_null(commit ? rd_kafka_commit_transaction(rk, 20000)
@@ -408,7 +414,7 @@ static void test_transactions(void **state)
     tr_kafka_producer_free(producer);
 }
 
-/* ---- groups ----------------------------------------------------------------------------------- */
+/* ---- groups --------------------------------------------------------------------------------- */
 
 static void test_group(void **state)
 {

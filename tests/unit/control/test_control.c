@@ -42,8 +42,8 @@ static void load(struct example *example, const char *name)
 static void assert_same(const struct tr_buf *got, struct tr_slice expected)
 {
     if (got->length != expected.length || memcmp(got->data, expected.data, got->length) != 0)
-        fail_msg("wrote    %.*s\nexpected %.*s", (int)got->length, got->data,
-                 (int)expected.length, expected.data);
+        fail_msg("wrote    %.*s\nexpected %.*s", (int)got->length, got->data, (int)expected.length,
+                 expected.data);
 }
 
 struct record {
@@ -88,7 +88,7 @@ static const struct tr_shape orders = {
     .key_count = 1,
 };
 
-/* ---- written as in the examples ---------------------------------------------------------------- */
+/* ---- written as in the examples ------------------------------------------------------------- */
 
 static void test_shape_written(void **state)
 {
@@ -121,14 +121,23 @@ static void test_checkpoint_written(void **state)
     struct example example;
     struct record record;
     struct tr_error err = {0};
-    struct tr_needs_snapshot need = {
-        TR_SLICE("shop.product"), 81000000, TR_SLICE("ALTER TABLE shop.product MODIFY")};
-    struct tr_checkpoint checkpoint = {
-        .pipeline_id = "fedcba9876543210", .server_id = 1, .file_stamp = 1764000000,
-        .file_crc = 4294967295, .last_type = 16, .last_stamp = 1764000100, .last_crc = 17,
-        .file = "bin.000003", .offset = 5433, .base = 81518244, .version = 81523677,
-        .gtid = "0-1-33,1-2-9", .ts = 1764000100, .needs_snapshot = &need,
-        .needs_snapshot_count = 1};
+    struct tr_needs_snapshot need = {TR_SLICE("shop.product"), 81000000,
+                                     TR_SLICE("ALTER TABLE shop.product MODIFY")};
+    struct tr_checkpoint checkpoint = {.pipeline_id = "fedcba9876543210",
+                                       .server_id = 1,
+                                       .file_stamp = 1764000000,
+                                       .file_crc = 4294967295,
+                                       .last_type = 16,
+                                       .last_stamp = 1764000100,
+                                       .last_crc = 17,
+                                       .file = "bin.000003",
+                                       .offset = 5433,
+                                       .base = 81518244,
+                                       .version = 81523677,
+                                       .gtid = "0-1-33,1-2-9",
+                                       .ts = 1764000100,
+                                       .needs_snapshot = &need,
+                                       .needs_snapshot_count = 1};
     load(&example, "checkpoint.mariadb.json");
     record_init(&record);
     assert_int_equal(tr_checkpoint_write(&checkpoint, &record.key, &record.value, &err), 0);
@@ -145,11 +154,12 @@ static void test_audit_written(void **state)
     load(&example, "audit.reset.json");
     record_init(&record);
     assert_int_equal(control_audit_write(1764000000000001, "root@db1", "tailrace-redis", "reset",
-                                         detail, &record.key, &record.value, &err), 0);
+                                         detail, &record.key, &record.value, &err),
+                     0);
     assert_record(&record, &example);
     record_init(&record);
-    assert_int_equal(tr_audit_write("tailrace-redis", "reset", detail, &record.key,
-                                    &record.value, &err), 0);
+    assert_int_equal(
+        tr_audit_write("tailrace-redis", "reset", detail, &record.key, &record.value, &err), 0);
     assert_memory_equal(record.key.data, "[\"audit\",\"20", 12);
     assert_non_null(memmem(record.value.data, record.value.length, "@", 1));
     tr_buf_done(&record.key);
@@ -168,7 +178,7 @@ static void test_no_room(void **state)
     tr_buf_done(&value);
 }
 
-/* ---- read and written again -------------------------------------------------------------------- */
+/* ---- read and written again ----------------------------------------------------------------- */
 
 static void test_shapes_again(void **state)
 {
@@ -273,7 +283,7 @@ static void test_checkpoint_again(void **state)
     tr_control_free(control);
 }
 
-/* ---- the topic as a whole ----------------------------------------------------------------------- */
+/* ---- the topic as a whole ------------------------------------------------------------------- */
 
 static void take_text(struct tr_control *control, const char *key, const char *value)
 {
@@ -298,7 +308,8 @@ static void test_topics(void **state)
     assert_string_equal(tr_control_topic(control, "db.shop")->incarnation, "11");
     assert_null(tr_control_topic(control, "c"));
     assert_int_equal(tr_control_take(control, TR_SLICE("[\"topic\",\"db.shop\"]"),
-                                     (struct tr_slice){0}, true, &err), 0);
+                                     (struct tr_slice){0}, true, &err),
+                     0);
     assert_int_equal(tr_control_topic_count(control), 1);
     assert_string_equal(tr_control_topic_number(control, 0)->name, "b");
     assert_null(tr_control_topic_number(control, 1));
@@ -375,7 +386,7 @@ static void test_unknown_kinds(void **state)
     tr_control_free(control);
 }
 
-/* ---- refused ------------------------------------------------------------------------------------ */
+/* ---- refused -------------------------------------------------------------------------------- */
 
 static void assert_refused(const char *key, const char *value, const char *reason)
 {
@@ -389,8 +400,9 @@ static void assert_refused(const char *key, const char *value, const char *reaso
     tr_control_free(control);
 }
 
-#define SHAPE_HEAD                                                                                \
-    "{\"format\":1,\"database\":\"d\",\"table\":\"t\",\"schema_id\":1,\"topic\":\"x\",\"columns\":"
+#define SHAPE_HEAD                                                                                 \
+    "{\"format\":1,\"database\":\"d\",\"table\":\"t\",\"schema_id\":1,\"topic\":\"x\","            \
+    "\"columns\":"
 
 static void test_refused(void **state)
 {
@@ -425,7 +437,7 @@ static void test_refused(void **state)
                    SHAPE_HEAD "[{\"name\":\"a\",\"type\":\"int\"}],\"key\":[]}", "nullable");
 }
 
-/* ---- names -------------------------------------------------------------------------------------- */
+/* ---- names ---------------------------------------------------------------------------------- */
 
 static void test_names(void **state)
 {
@@ -454,13 +466,20 @@ static void test_names(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_shape_written),    cmocka_unit_test(test_topic_written),
-        cmocka_unit_test(test_checkpoint_written), cmocka_unit_test(test_audit_written),
-        cmocka_unit_test(test_no_room),          cmocka_unit_test(test_shapes_again),
-        cmocka_unit_test(test_shape_read),       cmocka_unit_test(test_shapes_differ),
-        cmocka_unit_test(test_checkpoint_again), cmocka_unit_test(test_topics),
-        cmocka_unit_test(test_shapes_kept),      cmocka_unit_test(test_many_shapes),
-        cmocka_unit_test(test_unknown_kinds),    cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_shape_written),
+        cmocka_unit_test(test_topic_written),
+        cmocka_unit_test(test_checkpoint_written),
+        cmocka_unit_test(test_audit_written),
+        cmocka_unit_test(test_no_room),
+        cmocka_unit_test(test_shapes_again),
+        cmocka_unit_test(test_shape_read),
+        cmocka_unit_test(test_shapes_differ),
+        cmocka_unit_test(test_checkpoint_again),
+        cmocka_unit_test(test_topics),
+        cmocka_unit_test(test_shapes_kept),
+        cmocka_unit_test(test_many_shapes),
+        cmocka_unit_test(test_unknown_kinds),
+        cmocka_unit_test(test_refused),
         cmocka_unit_test(test_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -113,7 +113,8 @@ static void test_no_event(void **state)
 static void test_truncated(void **state)
 {
     (void)state;
-    const char *text = HEAD "\"type\":\"insert\",\"version\":1,\"data\":{\"a\":\"\xc3\xa4\\u00e4\"}";
+    const char *text =
+        HEAD "\"type\":\"insert\",\"version\":1,\"data\":{\"a\":\"\xc3\xa4\\u00e4\"}";
     for (size_t length = 0; length < strlen(text); length++) {
         struct tr_event ev;
         struct tr_error err = {0};
@@ -131,8 +132,8 @@ static void test_key(void **state)
     struct tr_event_key_cursor cursor;
     struct tr_json_value name, value;
     struct tr_error err = {0};
-    struct tr_slice text = tr_slice_of(
-        "{\"database\":\"shop\",\"table\":\"t\",\"pk.id\":17,\"pk.a\\\"b\":\"x\\ny\"}");
+    struct tr_slice text =
+        tr_slice_of("{\"database\":\"shop\",\"table\":\"t\",\"pk.id\":17,\"pk.a\\\"b\":\"x\\ny\"}");
     assert_int_equal(tr_event_key_scan(&key, text, &err), 0);
     assert_slice(key.database, "\"shop\"");
     assert_slice(key.table, "\"t\"");
@@ -165,8 +166,13 @@ static void test_bad_keys(void **state)
 {
     (void)state;
     static const char *const bad[] = {
-        "", "[]", "{}", "17", "{\"table\":\"t\",\"database\":\"d\"}",
-        "{\"database\":\"d\",\"table\":1}", "{\"database\":\"d\",\"table\":\"t\",\"id\":1}",
+        "",
+        "[]",
+        "{}",
+        "17",
+        "{\"table\":\"t\",\"database\":\"d\"}",
+        "{\"database\":\"d\",\"table\":1}",
+        "{\"database\":\"d\",\"table\":\"t\",\"id\":1}",
         "{\"database\":\"d\",\"table\":\"t\",\"pk.id\":1}x",
         "{\"database\":\"d\",\"table\":\"t\",\"pk.id\":[1]}",
         "{\"database\":\"d\",\"table\":\"t\",\"pk.id\":1",
@@ -179,7 +185,7 @@ static void test_bad_keys(void **state)
     }
 }
 
-/* ---- the examples of schemas/ ------------------------------------------------------------------ */
+/* ---- the examples of schemas/ --------------------------------------------------------------- */
 
 static struct tr_slice load(char *text, size_t size, const char *kind, const char *name)
 {
@@ -236,10 +242,10 @@ static void test_key_examples(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_types),     cmocka_unit_test(test_update),
-        cmocka_unit_test(test_marker),    cmocka_unit_test(test_no_event),
-        cmocka_unit_test(test_truncated), cmocka_unit_test(test_key),
-        cmocka_unit_test(test_marker_key), cmocka_unit_test(test_bad_keys),
+        cmocka_unit_test(test_types),          cmocka_unit_test(test_update),
+        cmocka_unit_test(test_marker),         cmocka_unit_test(test_no_event),
+        cmocka_unit_test(test_truncated),      cmocka_unit_test(test_key),
+        cmocka_unit_test(test_marker_key),     cmocka_unit_test(test_bad_keys),
         cmocka_unit_test(test_event_examples), cmocka_unit_test(test_key_examples),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

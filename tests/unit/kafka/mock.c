@@ -43,7 +43,8 @@ void mock_fill(struct mock *mock, const char *topic, int count)
         assert_int_equal(rd_kafka_producev(rk, RD_KAFKA_V_TOPIC(topic), RD_KAFKA_V_PARTITION(0),
                                            RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
                                            RD_KAFKA_V_KEY(text, length),
-                                           RD_KAFKA_V_VALUE(text, length), RD_KAFKA_V_END), 0);
+                                           RD_KAFKA_V_VALUE(text, length), RD_KAFKA_V_END),
+                         0);
     }
     assert_int_equal(rd_kafka_flush(rk, 10000), 0);
     rd_kafka_destroy(rk);

@@ -72,8 +72,8 @@ static int take_until(struct member *member, int count, struct tr_error *err)
             return got;
         for (int i = 0; i < got; i++) {
             assert_int_equal(messages[i].offset, member->next);
-            assert_string_equal(tr_kafka_consumer_topic_name(member->consumer,
-                                                             messages[i].topic), "t");
+            assert_string_equal(tr_kafka_consumer_topic_name(member->consumer, messages[i].topic),
+                                "t");
             member->next++;
             tr_kafka_message_free(&messages[i]);
         }

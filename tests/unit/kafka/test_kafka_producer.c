@@ -105,10 +105,9 @@ static void test_retries(void **state)
     struct outcome outcome;
     struct tr_error err = {0};
     struct tr_kafka_producer *producer = open_producer(&outcome);
-    rd_kafka_mock_push_request_errors(mock.cluster, API_PRODUCE, 3,
-                                      RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION,
-                                      RD_KAFKA_RESP_ERR__TRANSPORT,
-                                      RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS);
+    rd_kafka_mock_push_request_errors(
+        mock.cluster, API_PRODUCE, 3, RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION,
+        RD_KAFKA_RESP_ERR__TRANSPORT, RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS);
     send_many(producer, MESSAGES);
     assert_int_equal(tr_kafka_producer_flush(producer, 20000, &err), 0);
     assert_int_equal(outcome.ok, MESSAGES);

@@ -42,9 +42,16 @@ static void test_ours_alone(void **state)
 {
     (void)state;
     static const char *const names[] = {
-        "acks", "request.required.acks", "enable.idempotence", "enable.auto.commit",
-        "auto.offset.reset", "enable.auto.offset.store", "isolation.level", "group.id",
-        "partition.assignment.strategy", "transactional.id",
+        "acks",
+        "request.required.acks",
+        "enable.idempotence",
+        "enable.auto.commit",
+        "auto.offset.reset",
+        "enable.auto.offset.store",
+        "isolation.level",
+        "group.id",
+        "partition.assignment.strategy",
+        "transactional.id",
     };
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         struct tr_error err = {0};
