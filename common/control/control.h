@@ -35,15 +35,15 @@ int tr_group_name(char *out, const char *pipeline, const char *consumer,
 enum tr_refine { TR_REFINE_NONE, TR_REFINE_JSON, TR_REFINE_UUID, TR_REFINE_INET4, TR_REFINE_INET6 };
 
 /* The SQL type. In JSON by its lower-case name ("bigint", "datetime"). */
-#define TR_SQL_TYPES(X)                                                                            \
-    X(TINYINT, "tinyint")                                                                          \
-    X(SMALLINT, "smallint")                                                                        \
-    X(MEDIUMINT, "mediumint") X(INT, "int") X(BIGINT, "bigint") X(DECIMAL, "decimal")              \
-        X(FLOAT, "float") X(DOUBLE, "double") X(BIT, "bit") X(YEAR, "year") X(DATE, "date")        \
-            X(TIME, "time") X(DATETIME, "datetime") X(TIMESTAMP, "timestamp") X(CHAR, "char")      \
-                X(VARCHAR, "varchar") X(TEXT, "text") X(BINARY, "binary")                          \
-                    X(VARBINARY, "varbinary") X(BLOB, "blob") X(ENUM, "enum") X(SET, "set")        \
-                        X(OTHER, "other")
+/* clang-format off */
+#define TR_SQL_TYPES(X)                                                                   \
+    X(TINYINT, "tinyint") X(SMALLINT, "smallint") X(MEDIUMINT, "mediumint")               \
+    X(INT, "int") X(BIGINT, "bigint") X(DECIMAL, "decimal") X(FLOAT, "float")             \
+    X(DOUBLE, "double") X(BIT, "bit") X(YEAR, "year") X(DATE, "date") X(TIME, "time")     \
+    X(DATETIME, "datetime") X(TIMESTAMP, "timestamp") X(CHAR, "char")                     \
+    X(VARCHAR, "varchar") X(TEXT, "text") X(BINARY, "binary") X(VARBINARY, "varbinary")   \
+    X(BLOB, "blob") X(ENUM, "enum") X(SET, "set") X(OTHER, "other")
+/* clang-format on */
 enum tr_sql_type {
 #define TR_SQL_TYPE_ENUM(name, text) TR_SQL_##name,
     TR_SQL_TYPES(TR_SQL_TYPE_ENUM)
