@@ -208,6 +208,9 @@ struct tr_statement {
     enum tr_statement_kind kind;
     struct tr_slice name; /* of a savepoint, unquoted */
     bool temporary;       /* DROP/CREATE TEMPORARY */
+    /* ALTER_SAFE, but a key other than the primary one, or a column of it, may have come or gone:
+     * risky where such a key is the table's key. */
+    bool key_change;
     bool tables_unknown;  /* DML or DDL whose tables could not be told: treat as any table */
     struct {
         struct tr_slice database, table; /* unquoted into `arena`; default database filled in */

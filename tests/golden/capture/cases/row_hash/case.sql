@@ -1,0 +1,6 @@
+-- UNIQUE over a long column: MariaDB adds a hidden column.
+CREATE DATABASE g; USE g; SET timestamp=1764000000;
+CREATE TABLE h (id INT PRIMARY KEY, t TEXT UNIQUE, u BLOB, UNIQUE(u), DB_ROW_HASH INT);
+INSERT INTO h VALUES (1,'a','b',7),(2,NULL,NULL,NULL);
+UPDATE h SET t='c' WHERE id=1;
+DELETE FROM h WHERE id=2;
