@@ -1,0 +1,168 @@
+/* check.c - `tailrace-capture check`. See commands.h. */
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "commands.h"
+#include "kafka.h"
+#include "pipeline.h"
+#include "schema.h"
+
+struct check {
+    const struct tr_capture *config;
+    struct tr_rules *rules;
+    struct tr_source *source;
+    struct tr_kafka_producer *producer; /* NULL until Kafka has answered */
+    char last_topic[TR_TOPIC_NAME_MAX + 1];
+    unsigned tables, warnings;
+};
+
+static void warn(struct check *check, const char *format, ...) TR_PRINTF(2, 3);
+
+static void warn(struct check *check, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    fputs("warning: ", stdout);
+    vprintf(format, args);
+    fputc('\n', stdout);
+    va_end(args);
+    check->warnings++;
+}
+
+/* ---- source ----------------------------------------------------------------------------------- */
+
+static int check_table(void *context, struct tr_slice database, struct tr_slice table,
+                       bool has_key, struct tr_error *err)
+{
+    struct check *check = context;
+    char topic[TR_TOPIC_NAME_MAX + 1];
+    if (!tr_rules_match(check->rules, database, table, NULL))
+        return 0;
+    check->tables++;
+    if (!has_key) {
+        bool skip = check->config->capture.on_no_key == TR_ON_NO_KEY_SKIP;
+        warn(check,
+             "table %.*s.%.*s has no key (PRIMARY KEY, or UNIQUE over NOT NULL columns): %s",
+             (int)database.length, database.data, (int)table.length, table.data,
+             skip ? "its rows are not captured (capture.on_no_key: skip)"
+                  : "capture stops at its first row; give it a key, exclude it, or set "
+                    "capture.on_no_key: skip");
+    }
+    return tr_schema_topic(check->config->capture.topic, database, table, topic, err);
+}
+
+static int check_source(struct check *check, struct tr_error *err)
+{
+    char filters[512], file[256], gtid[256];
+    uint64_t offset;
+    int rc = tr_source_connect(check->source, err);
+    if (rc != 0)
+        return rc;
+    const struct tr_source_server *server = tr_source_server(check->source);
+    printf("ok: source %s, %s, server id %" PRIu32 "\n", tr_source_endpoint(check->source),
+           server->version, server->server_id);
+    rc = tr_source_head(check->source, file, &offset, gtid, err);
+    if (rc == 0) {
+        printf("ok: binlog %s:%" PRIu64 "\n", file, offset);
+        rc = tr_source_filters(check->source, filters, sizeof(filters), err);
+    }
+    if (rc == 0 && filters[0] != '\0')
+        warn(check, "the server's binlog filters leave changes out: %s", filters);
+    if (rc == 0)
+        rc = tr_source_each_table(check->source, check_table, check, err);
+    if (rc == 0)
+        rc = tr_pipeline_check_cascades(check->config, check->source, check->rules, err);
+    if (rc == 0)
+        printf("ok: %u tables are captured\n", check->tables);
+    if (rc == 0 && check->tables == 0)
+        warn(check, "no table matches capture.tables (or the account has no SELECT on them)");
+    return rc;
+}
+
+/* ---- Kafka ------------------------------------------------------------------------------------ */
+
+static int check_topic(void *context, struct tr_slice database, struct tr_slice table,
+                       bool has_key, struct tr_error *err)
+{
+    (void)has_key;
+    struct check *check = context;
+    const struct tr_capture_settings *settings = &check->config->capture;
+    char topic[TR_TOPIC_NAME_MAX + 1];
+    struct tr_kafka_topic_info info;
+    if (!tr_rules_match(check->rules, database, table, NULL))
+        return 0;
+    int rc = tr_schema_topic(settings->topic, database, table, topic, err);
+    if (rc != 0 || strcmp(topic, check->last_topic) == 0)
+        return rc;
+    memcpy(check->last_topic, topic, sizeof(topic));
+    rc = tr_kafka_topic_describe(check->producer, topic, &info, err);
+    if (rc != 0 || !info.exists)
+        return rc;
+    if (info.partitions != settings->partitions)
+        warn(check, "topic %s has %" PRId32 " partitions, capture.partitions is %" PRId64
+             ": it is used as it was registered", topic, info.partitions, settings->partitions);
+    if (info.cleanup_policy[0] != '\0' && strcmp(info.cleanup_policy, "compact") != 0)
+        warn(check, "topic %s has cleanup.policy=%s, not compact: %s", topic, info.cleanup_policy,
+             strstr(info.cleanup_policy, "delete") != NULL
+                 ? "its oldest rows are deleted by time or size, and stores can't be rebuilt from it"
+                 : "it grows without end");
+    return 0;
+}
+
+static void nothing_delivered(void *context, void *opaque, int code, const char *text)
+{
+    (void)context;
+    (void)opaque;
+    (void)code;
+    (void)text;
+}
+
+static int check_kafka(struct check *check, struct tr_error *err)
+{
+    const struct tr_kafka_producer_config config = {
+        .properties = check->config->kafka,
+        .client_id = "tailrace-capture-check",
+        .queue_bytes_max = 1 << 20,
+        .delivered = nothing_delivered,
+    };
+    char control[TR_TOPIC_NAME_MAX + 1];
+    struct tr_kafka_topic_info info;
+    int rc = tr_topic_control(control, check->config->pipeline, err);
+    if (rc == 0)
+        rc = tr_kafka_producer_new(&check->producer, &config, err);
+    if (rc == 0)
+        rc = tr_kafka_topic_describe(check->producer, control, &info, err);
+    if (rc != 0)
+        return rc;
+    printf("ok: kafka; control topic %s %s\n", control, info.exists ? "exists" : "is not there yet");
+    if (info.exists && info.partitions != 1)
+        return tr_error_set(err, TR_EKAFKA, "topic %s has %" PRId32 " partitions; it must have one",
+                            control, info.partitions);
+    if (info.exists && strcmp(info.cleanup_policy, "compact") != 0)
+        warn(check, "topic %s has cleanup.policy=%s; set compact, or checkpoints and shapes are lost",
+             control, info.cleanup_policy);
+    return tr_source_each_table(check->source, check_topic, check, err);
+}
+
+int tr_command_check(const struct tr_capture *config, struct tr_error *err)
+{
+    struct check check = {.config = config};
+    int rc = tr_capture_check(config, err);
+    if (rc == 0)
+        rc = tr_rules_parse(&check.rules, config->capture.tables, err);
+    if (rc == 0)
+        rc = tr_source_new(&check.source, &config->source, config->pipeline, err);
+    if (rc == 0)
+        rc = check_source(&check, err);
+    if (rc == 0)
+        rc = check_kafka(&check, err);
+    if (rc == 0)
+        printf("ok: ready to run, %u warnings\n", check.warnings);
+    fflush(stdout);
+    tr_kafka_producer_free(check.producer);
+    tr_source_free(check.source);
+    tr_rules_free(check.rules);
+    return rc;
+}

@@ -1,0 +1,87 @@
+/* main.c - tailrace-capture: reads the binlog, publishes row changes. */
+#include "app.h"
+#include "commands.h"
+#include "pipeline.h"
+
+static struct tr_capture config;
+
+static const struct tr_option kafka_options[] = {
+    {"bootstrap.servers", TR_OPT_STRING, 0, NULL, 0, 0, NULL, true, "Brokers: host:port, …"},
+    {"security.protocol", TR_OPT_STRING, 0, NULL, 0, 0, NULL, false,
+     "plaintext, ssl, sasl_plaintext or sasl_ssl."},
+    {"sasl.mechanisms", TR_OPT_STRING, 0, NULL, 0, 0, NULL, false, "PLAIN, SCRAM-SHA-256, …"},
+    {"sasl.username", TR_OPT_STRING, 0, NULL, 0, 0, NULL, false, "Name for SASL."},
+    {"sasl.password", TR_OPT_SECRET, 0, NULL, 0, 0, NULL, false, "Password for SASL."},
+    {"compression.codec", TR_OPT_STRING, 0, NULL, 0, 0, NULL, false, "Of batches; lz4 without it."},
+    {0},
+};
+
+static const struct tr_section sections[] = {
+    {.name = "", .options = tr_pipeline_options, .target = &config},
+    {.name = "source", .options = tr_source_options, .target = &config.source},
+    {.name = "kafka",
+     .options = kafka_options,
+     .target = &config.kafka,
+     .free_map = true,
+     .help = "any property of librdkafka"},
+    {.name = "capture", .options = tr_capture_options, .target = &config.capture},
+    {0},
+};
+
+static int run_run(const struct tr_app_run *run, struct tr_error *err)
+{
+    const struct tr_pipeline_orders orders = {
+        .start = tr_app_flag_value(run, "start"),
+        .force_start = tr_app_flag_value(run, "force-start") != NULL,
+        .stop_at_end = tr_app_flag_value(run, "stop-at-end") != NULL,
+        .output = tr_app_flag_value(run, "output"),
+    };
+    int rc = tr_capture_check(&config, err);
+    return rc != 0 ? rc : tr_pipeline_run(&config, &orders, err);
+}
+
+static int run_check(const struct tr_app_run *run, struct tr_error *err)
+{
+    (void)run;
+    return tr_command_check(&config, err);
+}
+
+static int run_status(const struct tr_app_run *run, struct tr_error *err)
+{
+    return tr_command_status(&config, tr_app_flag_value(run, "json") != NULL, err);
+}
+
+static const struct tr_app_flag run_flags[] = {
+    {"start", "WHERE", "at a first start: latest (default), earliest, FILE:POS or a GTID set"},
+    {"force-start", NULL, "use --start although there is a checkpoint; versions jump"},
+    {"stop-at-end", NULL, "stop at what is the end of the binlog now"},
+    {"output", "WHERE", "stdout or file:PATH instead of Kafka: events, one a line"},
+    {0},
+};
+
+static const struct tr_app_flag status_flags[] = {
+    {"json", NULL, "as one line of JSON"},
+    {0},
+};
+
+static const struct tr_app_command commands[] = {
+    {"run", "read the binlog and publish", run_flags, run_run},
+    {"check", "validate configuration, source and Kafka; changes nothing", NULL, run_check},
+    {"status", "where capture is, also while it is stopped", status_flags, run_status},
+    {0},
+};
+
+static const struct tr_app app = {
+    .program = "tailrace-capture",
+    .purpose = "Reads a MariaDB binlog as a replica does and publishes every row change.",
+    .examples = "  tailrace-capture check --config tailrace.yaml\n"
+                "  tailrace-capture run --start earliest\n"
+                "  tailrace-capture run --output stdout --start earliest --stop-at-end",
+    .commands = commands,
+    .sections = sections,
+};
+
+int main(int argc, char **argv)
+{
+    return tr_app_main(&app, argc, argv);
+}

@@ -1,0 +1,31 @@
+/*
+ * pipeline.h - the running capture: two threads and the batches between them.
+ *
+ *     reading thread:    source → decode → place → schema → encode → batch
+ *     publishing thread: batch → Kafka or a file → acknowledgements → checkpoint
+ *
+ * The calling thread is the publishing one. Signals reach neither (app.h).
+ */
+#ifndef TR_PIPELINE_H
+#define TR_PIPELINE_H
+
+#include "settings.h"
+
+struct tr_pipeline_orders {
+    const char *start;  /* --start, or NULL */
+    bool force_start;
+    bool stop_at_end;
+    const char *output; /* --output, NULL = Kafka */
+};
+
+/* Runs until a stop is asked for, the end is reached, or something needs a person. */
+int tr_pipeline_run(const struct tr_capture *config, const struct tr_pipeline_orders *orders,
+                    struct tr_error *err) TR_MUST_CHECK;
+
+/* For check, status and run alike: connects, waiting as long as the server can't be reached. */
+int tr_pipeline_connect(struct tr_source *source, struct tr_error *err) TR_MUST_CHECK;
+/* TR_ESOURCE naming the first captured table whose rows change without row events. */
+int tr_pipeline_check_cascades(const struct tr_capture *config, struct tr_source *source,
+                               const struct tr_rules *rules, struct tr_error *err) TR_MUST_CHECK;
+
+#endif

@@ -1,0 +1,458 @@
+/* pipeline_statements.c - statements in the binlog: what they remove, move, or undo. See reader.h. */
+#include <ctype.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <strings.h>
+
+#include "encode.h"
+#include "json_writer.h"
+#include "log.h"
+#include "reader.h"
+
+/* One statement, on its way through this file. */
+struct statement_state {
+    struct tr_reader *reader;
+    const struct tr_binlog_event *ev;
+    uint64_t start;
+    int64_t version; /* of the event's end */
+    struct tr_binlog_query query;
+    struct tr_statement statement;
+};
+
+static bool captured(const struct tr_reader *reader, struct tr_slice database,
+                     struct tr_slice table)
+{
+    return tr_rules_match(reader->rules, database, table, NULL);
+}
+
+/* ---- markers ---------------------------------------------------------------------------------- */
+
+static struct tr_encode_header marker_header(const struct statement_state *state,
+                                             enum tr_event_type type)
+{
+    const struct tr_reader *reader = state->reader;
+    const struct tr_capture_settings *settings = &reader->config->capture;
+    struct tr_encode_header header = {
+        .type = type,
+        .version = state->version,
+        .ts = state->ev->timestamp,
+        .xid = reader->group.xid,
+        .with_server_id = settings->event_server_id,
+        .with_thread_id = settings->event_thread_id,
+        .server_id = state->ev->server_id,
+        .thread_id = state->query.thread_id,
+    };
+    if (settings->event_gtid)
+        header.gtid = tr_slice_of(reader->gtid);
+    if (settings->event_position) {
+        header.position_file = tr_slice_of(reader->place.file);
+        header.position_offset = state->start;
+    }
+    if (settings->event_query)
+        header.query = state->query.text;
+    return header;
+}
+
+static int add_marker(struct statement_state *state, enum tr_event_type type,
+                      const struct tr_shape *shape, struct tr_slice database,
+                      struct tr_slice table, struct tr_error *err)
+{
+    struct tr_reader *reader = state->reader;
+    uint32_t topic = 0;
+    int rc = 0;
+    if (reader->topics != NULL)
+        rc = tr_topics_number(reader->topics, shape->topic, &topic, err);
+    if (rc != 0)
+        return rc;
+    struct tr_record *rec = tr_batch_add(reader->batch, err);
+    if (rec == NULL)
+        return err->code;
+    struct tr_buf *text = &reader->batch->text;
+    size_t key_at = text->length;
+    if (reader->topics != NULL)
+        tr_encode_marker_key(database, table, text);
+    size_t value_at = text->length;
+    struct tr_encode_header header = marker_header(state, type);
+    struct tr_encoded encoded = {0};
+    tr_encode_marker(&header, database, table, text, &encoded);
+    *rec = (struct tr_record){
+        .kind = TR_RECORD_MARKER,
+        .topic = topic,
+        .key_at = (uint32_t)key_at,
+        .key_length = (uint32_t)(value_at - key_at),
+        .value_at = (uint32_t)encoded.start,
+        .value_length = (uint32_t)(encoded.end - encoded.start),
+        .commit_at = (uint32_t)encoded.end,
+        .position = state->start,
+        .version = state->version,
+        .shape = shape,
+    };
+    if (reader->topics == NULL)
+        tr_buf_append_char(text, '\n');
+    return tr_buf_check(text, "a batch", err);
+}
+
+/* TRUNCATE or DROP of one table. A table without a shape never had a row in a topic. */
+static int remove_rows(struct statement_state *state, enum tr_event_type type,
+                       struct tr_slice database, struct tr_slice table, struct tr_error *err)
+{
+    struct tr_reader *reader = state->reader;
+    tr_schema_ddl(reader->schema, database, table, state->version);
+    if (!captured(reader, database, table))
+        return 0;
+    if (reader->needs != NULL)
+        tr_needs_clear(reader->needs, database, table);
+    const struct tr_shape *shape =
+        tr_control_shape_at(reader->control, database, table, state->version);
+    if (shape == NULL && reader->topics != NULL)
+        return 0;
+    return add_marker(state, type, shape, database, table, err);
+}
+
+/* Calls back with the newest shape of each known table of the database. */
+static int each_known_table(struct statement_state *state, struct tr_slice database,
+                            int (*visit)(struct statement_state *state,
+                                         const struct tr_shape *shape, struct tr_error *err),
+                            struct tr_error *err)
+{
+    const struct tr_control *control = state->reader->control;
+    size_t count = tr_control_shape_count(control);
+    for (size_t i = 0; i < count; i++) {
+        const struct tr_shape *shape = tr_control_shape_number(control, i);
+        if (!tr_slice_equal(shape->database, database) || shape->schema_id > state->version)
+            continue;
+        const struct tr_shape *newest =
+            tr_control_shape_at(control, shape->database, shape->table, state->version);
+        int rc = newest == shape ? visit(state, shape, err) : 0;
+        if (rc != 0)
+            return rc;
+    }
+    return 0;
+}
+
+static int drop_known(struct statement_state *state, const struct tr_shape *shape,
+                      struct tr_error *err)
+{
+    return remove_rows(state, TR_EVENT_TABLE_DROP, shape->database, shape->table, err);
+}
+
+static int mark_known(struct statement_state *state, const struct tr_shape *shape,
+                      struct tr_error *err)
+{
+    struct tr_reader *reader = state->reader;
+    if (reader->needs == NULL || !captured(reader, shape->database, shape->table))
+        return 0;
+    return tr_needs_add(reader->needs, shape->database, shape->table, state->version,
+                        state->query.text, err);
+}
+
+/* ---- the history of statements ---------------------------------------------------------------- */
+
+/* The next word in upper case; false at the end of what is looked at. Comments are passed over, the
+ * text of executable ones is read. */
+static bool next_word(struct tr_slice *text, char *word, size_t size)
+{
+    const char *at = text->data, *end = text->data + text->length;
+    while (at < end && !isalpha((unsigned char)*at)) {
+        bool comment = end - at >= 3 && at[0] == '/' && at[1] == '*' && at[2] != '!' && at[2] != 'M';
+        if (comment) {
+            const char *close = memmem(at + 2, (size_t)(end - at - 2), "*/", 2);
+            at = close == NULL ? end : close + 2;
+        } else {
+            at++;
+        }
+    }
+    size_t length = 0;
+    while (at < end && (isalnum((unsigned char)*at) || *at == '_')) {
+        if (length + 1 < size)
+            word[length++] = (char)toupper((unsigned char)*at);
+        at++;
+    }
+    word[length] = '\0';
+    *text = (struct tr_slice){at, (size_t)(end - at)};
+    return length > 0;
+}
+
+/* CREATE, ALTER, DROP, RENAME and TRUNCATE of what holds or shows data; never of accounts, whose
+ * statements carry passwords. */
+static bool is_history(struct tr_slice text)
+{
+    static const char *const verbs[] = {"CREATE", "ALTER", "DROP", "RENAME", "TRUNCATE"};
+    static const char *const secret[] = {"USER", "ROLE", "SERVER"};
+    char word[32];
+    if (!next_word(&text, word, sizeof(word)))
+        return false;
+    bool found = false;
+    for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++)
+        found = found || strcmp(word, verbs[i]) == 0;
+    for (int n = 0; found && n < 4 && next_word(&text, word, sizeof(word)); n++)
+        for (size_t i = 0; i < sizeof(secret) / sizeof(secret[0]); i++)
+            if (strcmp(word, secret[i]) == 0)
+                return false;
+    return found;
+}
+
+static bool touches_captured(const struct statement_state *state)
+{
+    const struct tr_statement *statement = &state->statement;
+    for (uint32_t i = 0; i < statement->table_count; i++)
+        if (tr_rules_may_match_database(state->reader->rules, statement->tables[i].database))
+            return true;
+    return state->query.database.length > 0 &&
+           tr_rules_may_match_database(state->reader->rules, state->query.database);
+}
+
+static void write_history(const struct statement_state *state, struct tr_buf *out)
+{
+    const struct tr_reader *reader = state->reader;
+    struct tr_slice text = state->query.text, database = state->query.database;
+    TR_JSON_LITERAL(out, "{\"format\":1,\"database\":");
+    if (!tr_json_string(out, database.data, database.length))
+        TR_JSON_LITERAL(out, "null");
+    TR_JSON_LITERAL(out, ",\"version\":");
+    tr_json_int(out, state->version);
+    TR_JSON_LITERAL(out, ",\"gtid\":");
+    tr_json_text(out, tr_slice_of(reader->gtid));
+    tr_buf_printf(out, ",\"position\":\"%s:%" PRIu64 "\",\"ts\":%" PRIu32 ",\"query\":",
+                  reader->place.file, state->start, state->ev->timestamp);
+    if (!tr_json_string(out, text.data, text.length)) {
+        tr_json_base64(out, text.data, text.length);
+        TR_JSON_LITERAL(out, ",\"invalid\":[\"query\"]");
+    }
+    tr_buf_append_char(out, '}');
+}
+
+static int add_history(struct statement_state *state, struct tr_error *err)
+{
+    struct tr_reader *reader = state->reader;
+    if (reader->topics == NULL || state->statement.temporary || !is_history(state->query.text) ||
+        !touches_captured(state))
+        return 0;
+    struct tr_record *rec = tr_batch_add(reader->batch, err);
+    if (rec == NULL)
+        return err->code;
+    struct tr_buf *text = &reader->batch->text;
+    size_t at = text->length;
+    write_history(state, text);
+    *rec = (struct tr_record){
+        .kind = TR_RECORD_DDL,
+        .key_at = (uint32_t)at,
+        .value_at = (uint32_t)at,
+        .value_length = (uint32_t)(text->length - at),
+        .commit_at = (uint32_t)text->length,
+        .position = state->start,
+        .version = state->version,
+    };
+    return tr_buf_check(text, "a batch", err);
+}
+
+/* ---- kinds of statements ---------------------------------------------------------------------- */
+
+static int remove_tables(struct statement_state *state, enum tr_event_type type,
+                         struct tr_error *err)
+{
+    const struct tr_statement *statement = &state->statement;
+    if (statement->temporary)
+        return 0;
+    if (statement->tables_unknown)
+        return tr_error_set(err, TR_ESOURCE,
+                            "a statement removes the rows of tables that can't be told from it "
+                            "(more than %d?): go on behind it with --start FILE:POS --force-start "
+                            "and rebuild the stores",
+                            TR_STATEMENT_TABLES_MAX);
+    int rc = 0;
+    for (uint32_t i = 0; rc == 0 && i < statement->table_count; i++)
+        rc = remove_rows(state, type, statement->tables[i].database, statement->tables[i].table,
+                         err);
+    return rc;
+}
+
+static int drop_database(struct statement_state *state, struct tr_error *err)
+{
+    const struct tr_statement *statement = &state->statement;
+    struct tr_slice database = statement->table_count > 0 ? statement->tables[0].database
+                                                          : state->query.database;
+    int rc = each_known_table(state, database, drop_known, err);
+    if (rc == 0)
+        tr_schema_ddl(state->reader->schema, database, (struct tr_slice){"", 0}, state->version);
+    return rc;
+}
+
+/* A table whose old rows may have been changed. A table without a shape had none. */
+static int mark_risky(struct statement_state *state, struct tr_slice database,
+                      struct tr_slice table, struct tr_error *err)
+{
+    struct tr_reader *reader = state->reader;
+    if (!captured(reader, database, table))
+        return 0;
+    tr_log(TR_LOG_WARN, "schema", "a statement may have changed old rows: table needs a snapshot",
+           TR_STR("position_file", reader->place.file), TR_INT("position", state->start), TR_END);
+    if (reader->needs == NULL)
+        return 0;
+    return tr_needs_add(reader->needs, database, table, state->version, state->query.text, err);
+}
+
+static int alter(struct statement_state *state, bool risky, struct tr_error *err)
+{
+    const struct tr_statement *statement = &state->statement;
+    if (statement->temporary)
+        return 0;
+    int rc = 0;
+    for (uint32_t i = 0; rc == 0 && i < statement->table_count; i++) {
+        struct tr_slice database = statement->tables[i].database;
+        struct tr_slice table = statement->tables[i].table;
+        tr_schema_ddl(state->reader->schema, database, table, state->version);
+        if (risky)
+            rc = mark_risky(state, database, table, err);
+    }
+    if (rc == 0 && statement->tables_unknown) {
+        tr_schema_ddl(state->reader->schema, state->query.database, (struct tr_slice){"", 0},
+                      state->version);
+        if (risky)
+            rc = each_known_table(state, state->query.database, mark_known, err);
+    }
+    return rc;
+}
+
+static int not_as_rows(struct tr_slice database, struct tr_slice table, struct tr_error *err)
+{
+    return tr_error_set(err, TR_ESOURCE,
+                        "a change of %.*s%s%.*s was logged as a statement; a session has changed "
+                        "binlog_format: SET GLOBAL binlog_format=ROW, and go on behind this "
+                        "transaction with --start FILE:POS --force-start",
+                        (int)database.length, database.data, table.length > 0 ? "." : "",
+                        (int)table.length, table.data);
+}
+
+static int dml(const struct statement_state *state, struct tr_error *err)
+{
+    const struct tr_statement *statement = &state->statement;
+    if (statement->temporary)
+        return 0;
+    for (uint32_t i = 0; i < statement->table_count; i++)
+        if (captured(state->reader, statement->tables[i].database, statement->tables[i].table))
+            return not_as_rows(statement->tables[i].database, statement->tables[i].table, err);
+    if (statement->tables_unknown &&
+        tr_rules_may_match_database(state->reader->rules, state->query.database))
+        return not_as_rows(state->query.database, (struct tr_slice){"", 0}, err);
+    return 0;
+}
+
+/* What a statement does inside of a group. */
+static int control_group(struct statement_state *state, struct tr_error *err)
+{
+    struct tr_reader *reader = state->reader;
+    struct tr_group *group = &reader->group;
+    int rc = 0;
+    switch (state->statement.kind) {
+    case TR_STATEMENT_BEGIN:
+        if (group->open)
+            return 0;
+        reader->gtid[0] = '\0';
+        rc = tr_reader_open_batch(reader, err);
+        return rc != 0 ? rc
+                       : tr_group_begin(group, state->version, state->start, false, reader->batch,
+                                        err);
+    case TR_STATEMENT_COMMIT:
+        return group->open ? tr_group_commit(group, reader->batch, err) : 0;
+    case TR_STATEMENT_ROLLBACK:
+        return group->open ? tr_group_void(group, reader->batch, "is rolled back", err) : 0;
+    case TR_STATEMENT_SAVEPOINT:
+        if (!group->open)
+            return 0;
+        return tr_group_savepoint(group, state->statement.name, reader->batch, err);
+    case TR_STATEMENT_ROLLBACK_TO:
+        if (!group->open)
+            return 0;
+        return tr_group_rollback_to(group, state->statement.name, reader->batch, err);
+    default:
+        return tr_error_set(err, TR_EBUG, "statement of kind %d", (int)state->statement.kind);
+    }
+}
+
+static int definition(struct statement_state *state, struct tr_error *err)
+{
+    state->reader->recheck_cascades = true;
+    int rc = add_history(state, err);
+    if (rc != 0)
+        return rc;
+    switch (state->statement.kind) {
+    case TR_STATEMENT_TRUNCATE:
+        return remove_tables(state, TR_EVENT_TABLE_TRUNCATE, err);
+    case TR_STATEMENT_DROP_TABLE:
+        return remove_tables(state, TR_EVENT_TABLE_DROP, err);
+    case TR_STATEMENT_DROP_DATABASE:
+        return drop_database(state, err);
+    case TR_STATEMENT_ALTER_SAFE:
+        return alter(state, false, err);
+    case TR_STATEMENT_ALTER_RISKY:
+        return alter(state, true, err);
+    default:
+        return 0;
+    }
+}
+
+static int carry_out(struct statement_state *state, struct tr_error *err)
+{
+    switch (state->statement.kind) {
+    case TR_STATEMENT_BEGIN:
+    case TR_STATEMENT_COMMIT:
+    case TR_STATEMENT_ROLLBACK:
+    case TR_STATEMENT_SAVEPOINT:
+    case TR_STATEMENT_ROLLBACK_TO:
+        return control_group(state, err);
+    case TR_STATEMENT_XA:
+        return tr_error_set(err, TR_ESOURCE,
+                            "an XA statement: XA is not supported; commit such changes without XA, "
+                            "and go on behind it with --start FILE:POS --force-start");
+    case TR_STATEMENT_DML:
+        return dml(state, err);
+    default:
+        break;
+    }
+    int rc = tr_reader_open_batch(state->reader, err);
+    return rc != 0 ? rc : definition(state, err);
+}
+
+int tr_reader_statement(struct tr_reader *reader, const struct tr_binlog_event *ev, uint64_t start,
+                        struct tr_error *err)
+{
+    struct statement_state state = {
+        .reader = reader,
+        .ev = ev,
+        .start = start,
+        .version = tr_place_version(&reader->place, reader->place.offset, 0),
+    };
+    int64_t inflated = 0;
+    int rc = tr_binlog_query_read(&state.query, ev, &reader->scratch, &inflated, err);
+    if (rc != 0)
+        return rc;
+    tr_place_inflate(&reader->place, inflated);
+    state.version += inflated;
+    tr_arena_reset(&reader->arena);
+    rc = tr_statement_read(&state.statement, state.query.text, state.query.database,
+                           &reader->arena, err);
+    if (rc == 0)
+        rc = carry_out(&state, err);
+    if (rc == 0 && reader->group.open && reader->group.standalone)
+        rc = tr_group_commit(&reader->group, reader->batch, err);
+    return rc;
+}
+
+/* | u32 thread | u32 seconds | u8 database length | u16 error | u16 status length | u32 file id |
+ * | u32, u32 file name's place | u8 duplicates | status variables | database | NUL | text | */
+int tr_reader_load(struct tr_reader *reader, const struct tr_binlog_event *ev,
+                   struct tr_error *err)
+{
+    enum { FIXED = 13 + 13 };
+    struct tr_slice database = {"", 0};
+    if (ev->body_length > FIXED) {
+        size_t status = (size_t)ev->body[11] | (size_t)ev->body[12] << 8;
+        size_t length = ev->body[8];
+        if (FIXED + status + length <= ev->body_length)
+            database = (struct tr_slice){(const char *)ev->body + FIXED + status, length};
+    }
+    if (database.length > 0 && !tr_rules_may_match_database(reader->rules, database))
+        return 0;
+    return not_as_rows(database, (struct tr_slice){"", 0}, err);
+}

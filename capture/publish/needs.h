@@ -1,0 +1,37 @@
+/*
+ * needs.h - tables whose old rows may have been changed without row events, and since when.
+ *
+ * Added to by the reading thread, written into checkpoints by the publishing one, shown by the HTTP
+ * thread: all under its own lock. A checkpoint may name a table a little before its position has
+ * passed the statement; it never passes the statement without naming the table.
+ */
+#ifndef TR_NEEDS_H
+#define TR_NEEDS_H
+
+#include <pthread.h>
+
+#include "control.h"
+
+struct tr_needs {
+    pthread_mutex_t lock; /* guards all below */
+    struct tr_needs_snapshot *items;
+    uint32_t count, capacity;
+};
+
+void tr_needs_init(struct tr_needs *needs);
+void tr_needs_done(struct tr_needs *needs);
+/* Keeps the first version of a table that is there already. `reason` is cut at 200 bytes. */
+int tr_needs_add(struct tr_needs *needs, struct tr_slice database, struct tr_slice table,
+                 int64_t version, struct tr_slice reason, struct tr_error *err) TR_MUST_CHECK;
+/* The table has lost all its rows: there is nothing old left to be read anew. */
+void tr_needs_clear(struct tr_needs *needs, struct tr_slice database, struct tr_slice table);
+int tr_needs_load(struct tr_needs *needs, const struct tr_checkpoint *checkpoint,
+                  struct tr_error *err) TR_MUST_CHECK;
+/* Since which version "database.table" needs one; 0 = it doesn't. */
+int64_t tr_needs_since(struct tr_needs *needs, struct tr_slice name);
+/* Writes the checkpoint with the list in it. */
+int tr_needs_write_checkpoint(struct tr_needs *needs, struct tr_checkpoint *checkpoint,
+                              struct tr_buf *key, struct tr_buf *value, struct tr_error *err)
+    TR_MUST_CHECK;
+
+#endif

@@ -1,0 +1,189 @@
+/* status_command.c - `tailrace-capture status`. See commands.h. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "commands.h"
+#include "http_client.h"
+#include "json_scan.h"
+#include "kafka.h"
+#include "start.h"
+#include "status.h"
+
+#define REPLY_MAX ((size_t)16 << 20)
+#define READ_MS 10000
+
+/* ---- the running process ---------------------------------------------------------------------- */
+
+/* True when the process answered on its own address. */
+static bool ask_process(const struct tr_capture *config, struct tr_buf *out)
+{
+    const char *listen = config->capture.http_listen;
+    if (listen == NULL || listen[0] == '\0')
+        return false;
+    char url[512];
+    snprintf(url, sizeof(url), "http://%s%s", listen[0] == ':' ? "127.0.0.1" : "", listen);
+    const struct tr_http_config http = {
+        .url = url,
+        .user = "",
+        .password = "",
+        .authorization = "",
+        .ca_file = "",
+        .connect_timeout_ms = 2000,
+        .timeout_ms = 5000,
+        .reply_bytes_max = REPLY_MAX,
+    };
+    struct tr_http_client *client = NULL;
+    struct tr_error unreachable = {0};
+    int status = 0;
+    int rc = tr_http_client_new(&client, &http, &unreachable);
+    if (rc == 0)
+        rc = tr_http_request(client, "GET", "/status", NULL, (struct tr_slice){"", 0}, &status, out,
+                             &unreachable);
+    tr_http_client_free(client);
+    return rc == 0 && status == 200;
+}
+
+/* ---- the stopped one -------------------------------------------------------------------------- */
+
+struct offline {
+    struct tr_control *control;
+    struct tr_status status;
+    struct tr_needs needs;
+};
+
+static int take(void *context, const struct tr_kafka_message *message, struct tr_error *err)
+{
+    struct offline *offline = context;
+    static const struct tr_slice checkpoint_key = TR_SLICE("[\"checkpoint\"]");
+    if (tr_slice_equal(message->key, checkpoint_key))
+        offline->status.checkpoint_wall_us = message->timestamp_ms * 1000;
+    return tr_control_take(offline->control, message->key, message->value, message->tombstone, err);
+}
+
+static int read_control(struct offline *offline, const struct tr_capture *config,
+                        struct tr_error *err)
+{
+    char topic[TR_TOPIC_NAME_MAX + 1];
+    struct tr_kafka_reader *reader = NULL;
+    int rc = tr_topic_control(topic, config->pipeline, err);
+    if (rc == 0)
+        rc = tr_control_new(&offline->control, err);
+    if (rc == 0)
+        rc = tr_kafka_reader_new(&reader, config->kafka, "tailrace-capture-status", topic, err);
+    if (rc == 0)
+        rc = tr_kafka_reader_read(reader, READ_MS, true, take, offline, err);
+    tr_kafka_reader_free(reader);
+    return rc < 0 ? rc : 0;
+}
+
+static int take_checkpoint(struct offline *offline, struct tr_error *err)
+{
+    const struct tr_checkpoint *checkpoint = tr_control_checkpoint(offline->control);
+    size_t count = tr_control_shape_count(offline->control);
+    for (size_t i = 0; i < count; i++) {
+        const struct tr_shape *shape = tr_control_shape_number(offline->control, i);
+        (void)tr_status_table(&offline->status, shape->database, shape->table);
+    }
+    if (checkpoint == NULL)
+        return 0;
+    struct tr_mark mark = {.ts = checkpoint->ts};
+    memcpy(mark.place.file, checkpoint->file, sizeof(mark.place.file));
+    mark.place.offset = checkpoint->offset;
+    mark.place.base = checkpoint->base;
+    memcpy(mark.gtid, checkpoint->gtid, sizeof(mark.gtid));
+    tr_status_mark(&offline->status, &mark);
+    return tr_needs_load(&offline->needs, checkpoint, err);
+}
+
+/* The source may be away: then its head is not known, and that is part of the answer. */
+static void look_at_source(struct offline *offline, const struct tr_capture *config)
+{
+    struct tr_source *source = NULL;
+    struct tr_error err = {0};
+    char file[256], gtid[256], text[300];
+    uint64_t offset;
+    int rc = tr_source_new(&source, &config->source, config->pipeline, &err);
+    if (rc == 0)
+        rc = tr_source_connect(source, &err);
+    if (rc == 0)
+        rc = tr_source_head(source, file, &offset, gtid, &err);
+    if (rc == 0)
+        tr_status_head(&offline->status, file, offset, -1);
+    else
+        tr_status_state(&offline->status, "stopped", tr_error_format(&err, text, sizeof(text)));
+    tr_source_free(source);
+}
+
+static int ask_servers(const struct tr_capture *config, struct tr_buf *out, struct tr_error *err)
+{
+    struct offline *offline = calloc(1, sizeof(*offline));
+    if (offline == NULL)
+        return tr_error_set(err, TR_ENOMEM, "no memory for the status");
+    tr_needs_init(&offline->needs);
+    int rc = tr_status_init(&offline->status, config->pipeline, err);
+    tr_status_state(&offline->status, "stopped", "");
+    offline->status.needs = &offline->needs;
+    if (rc == 0)
+        rc = read_control(offline, config, err);
+    if (rc == 0)
+        rc = take_checkpoint(offline, err);
+    if (rc == 0) {
+        look_at_source(offline, config);
+        tr_buf_reset(out);
+        tr_status_write(&offline->status, false, out);
+        tr_buf_append_char(out, '\n');
+    }
+    tr_status_done(&offline->status);
+    tr_needs_done(&offline->needs);
+    tr_control_free(offline->control);
+    free(offline);
+    return rc;
+}
+
+/* ---- printing --------------------------------------------------------------------------------- */
+
+/* "lag.bytes  1234": one line for each scalar; a table a line. */
+static int print_members(const struct tr_json_value *object, const char *prefix,
+                         struct tr_error *err)
+{
+    struct tr_json_cursor cursor;
+    struct tr_json_value name = {0}, value;
+    int got;
+    tr_json_enter(&cursor, object);
+    while ((got = tr_json_next(&cursor, &name, &value, err)) > 0) {
+        char label[128];
+        int length = object->type == TR_JSON_OBJECT ? (int)name.text.length - 2 : 0;
+        snprintf(label, sizeof(label), "%s%s%.*s", prefix, prefix[0] == '\0' ? "" : ".",
+                 length > 0 ? length : 0, length > 0 ? name.text.data + 1 : "");
+        bool is_table = object->type == TR_JSON_ARRAY;
+        if (!is_table && (value.type == TR_JSON_OBJECT || value.type == TR_JSON_ARRAY))
+            got = print_members(&value, label, err);
+        else
+            printf("%-20s %.*s\n", label, (int)value.text.length, value.text.data);
+        if (got < 0)
+            break;
+    }
+    return got < 0 ? got : 0;
+}
+
+int tr_command_status(const struct tr_capture *config, bool json, struct tr_error *err)
+{
+    struct tr_buf out;
+    tr_buf_init(&out, REPLY_MAX);
+    int rc = tr_capture_check(config, err);
+    if (rc == 0 && !ask_process(config, &out))
+        rc = ask_servers(config, &out, err);
+    if (rc == 0)
+        rc = tr_buf_check(&out, "the status", err);
+    struct tr_json_value value;
+    if (rc == 0)
+        rc = tr_json_parse((struct tr_slice){out.data, out.length}, &value, err);
+    if (rc == 0 && json)
+        printf("%.*s\n", (int)value.text.length, value.text.data);
+    else if (rc == 0)
+        rc = print_members(&value, "", err);
+    fflush(stdout);
+    tr_buf_done(&out);
+    return rc;
+}
