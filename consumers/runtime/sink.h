@@ -76,6 +76,8 @@ struct tr_sink_floor {
     int64_t version;
 };
 
+#define TR_SINK_FORMAT 1 /* of marker, floors and progress; a higher one is refused */
+
 /* What a store carries about itself. Strings in `arena`. */
 struct tr_sink_state {
     struct tr_arena *arena;
@@ -107,6 +109,8 @@ struct tr_sink_ops {
     size_t settings_size;
     size_t settings_common_offset; /* of the struct tr_runtime_settings inside the settings */
     bool exclusive;                /* one process holds the store and all partitions */
+    bool stateless;                /* holds nothing of itself (stdout): only the group's offsets count,
+                                      and load, claim and progress are never called */
     unsigned lanes;                /* default number */
     size_t batch_records_max, batch_bytes_max; /* defaults */
 

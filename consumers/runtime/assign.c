@@ -1,0 +1,269 @@
+/*
+ * assign.c - what the group gives to us and takes away. The lanes are idle meanwhile: with the
+ * eager protocol everything is taken before anything is given. See run.h.
+ */
+#include <inttypes.h>
+#include <string.h>
+
+#include "app.h"
+#include "clock.h"
+#include "log.h"
+#include "run.h"
+#include "start.h"
+
+#define DELAY_MIN_MS 100
+#define DELAY_MAX_MS 30000
+#define STORE_CALL_MS 60000
+
+/* ---- insisting -------------------------------------------------------------------------------- */
+
+int tr_run_insist(struct tr_run *run, const char *what,
+                  int (*call)(void *context, struct tr_error *err), void *context,
+                  struct tr_error *err)
+{
+    char text[480], next[64];
+    for (int64_t delay = DELAY_MIN_MS;; delay = delay * 2 > DELAY_MAX_MS ? DELAY_MAX_MS : delay * 2) {
+        struct tr_error passing = {0};
+        int rc = call(context, &passing);
+        if (rc >= 0 || tr_error_class_of(rc) != TR_CLASS_RETRY) {
+            tr_live_retry(&run->live, "");
+            if (rc < 0)
+                *err = passing;
+            return rc;
+        }
+        tr_error_format(&passing, text, sizeof(text));
+        tr_live_retry(&run->live, text);
+        snprintf(next, sizeof(next), "retrying in %.1f s", (double)delay / 1000);
+        tr_log_error(TR_LOG_WARN, what, &passing, next);
+        atomic_store(&run->live.beat_us, tr_clock_mono_us());
+        if (!tr_app_sleep_ms(delay))
+            return tr_error_set(err, TR_ESTOPPED, "asked to stop");
+    }
+}
+
+/* ---- the store's state ------------------------------------------------------------------------ */
+
+struct assigning {
+    struct tr_run *run;
+    struct tr_arena arena;
+    struct tr_sink_state state;
+    const struct tr_kafka_partition *one; /* for watermarks */
+    int64_t low, high;
+};
+
+static int load_state(void *context, struct tr_error *err)
+{
+    struct assigning *a = context;
+    tr_arena_reset(&a->arena);
+    a->state = (struct tr_sink_state){.arena = &a->arena};
+    return a->run->session.ops->load(a->run->session.sink, &a->state, err);
+}
+
+static int claim_store(void *context, struct tr_error *err)
+{
+    struct assigning *a = context;
+    const struct tr_session *session = &a->run->session;
+    const struct tr_sink_state mine = {
+        .arena = &a->arena,
+        .marked = true,
+        .format = TR_SINK_FORMAT,
+        .pipeline = session->context.pipeline,
+        .pipeline_id = tr_session_pipeline_id(session),
+        .consumer = session->context.consumer,
+        .generation = a->state.generation > 0 ? a->state.generation : 1,
+    };
+    return session->ops->claim(session->sink, &mine, err);
+}
+
+static bool any_offset(const struct tr_kafka_partition *partitions, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (partitions[i].offset >= 0)
+            return true;
+    return false;
+}
+
+static int open_store(struct assigning *a, const struct tr_kafka_partition *partitions,
+                      size_t count, struct tr_error *err)
+{
+    struct tr_run *run = a->run;
+    const struct tr_start_who who = {run->session.context.pipeline,
+                                     tr_session_pipeline_id(&run->session),
+                                     run->session.context.consumer};
+    if (run->session.ops->stateless)
+        return 0;
+    int rc = tr_run_insist(run, "store", load_state, a, err);
+    if (rc == 0)
+        rc = tr_start_marker(&a->state, &who, any_offset(partitions, count), err);
+    if (rc == 1) {
+        tr_log(a->state.empty ? TR_LOG_INFO : TR_LOG_WARN, "store",
+               a->state.empty ? "first start with this store"
+                              : "first start with this store, which is not empty",
+               TR_STR("pipeline", who.pipeline), TR_STR("pipeline_id", who.pipeline_id),
+               TR_STR("consumer", who.consumer), TR_END);
+        rc = tr_run_insist(run, "store", claim_store, a, err);
+    }
+    if (rc < 0)
+        return rc;
+    return tr_tables_floors(&run->session.tables, a->state.floors, a->state.floor_count, err);
+}
+
+/* ---- partitions ------------------------------------------------------------------------------- */
+
+static size_t partitions_of(const struct tr_kafka_partition *partitions, size_t count,
+                            uint32_t topic)
+{
+    size_t found = 0;
+    for (size_t i = 0; i < count; i++)
+        found += partitions[i].topic == topic;
+    return found;
+}
+
+/* One process holds the store and all partitions: a part of a topic would leave it with gaps. (A
+ * whole topic that is missing comes with the next rebalance, or another process has all.) */
+static int check_exclusive(struct tr_run *run, const struct tr_kafka_partition *partitions,
+                           size_t count, struct tr_error *err)
+{
+    for (size_t i = 0; run->session.ops->exclusive && i < count; i++) {
+        const char *topic = tr_kafka_consumer_topic_name(run->consumer, partitions[i].topic);
+        size_t ours = partitions_of(partitions, count, partitions[i].topic);
+        struct tr_kafka_topic_info info;
+        if (partitions_of(partitions, i, partitions[i].topic) > 0)
+            continue;
+        if (tr_kafka_topic_describe(run->session.dead.producer, topic, &info, err) < 0)
+            return err->code;
+        if (ours < (size_t)info.partitions)
+            return tr_error_set(err, TR_ESTATE,
+                                "only %zu of %d partitions of topic %s are ours: another process "
+                                "is in group %s, and this store needs all of them in one; stop "
+                                "the other, or give it another `name:`",
+                                ours, (int)info.partitions, topic, run->session.group);
+    }
+    return 0;
+}
+
+static int ask_watermarks(void *context, struct tr_error *err)
+{
+    struct assigning *a = context;
+    struct tr_run *run = a->run;
+    return tr_kafka_watermarks(run->session.dead.producer,
+                               tr_kafka_consumer_topic_name(run->consumer, a->one->topic),
+                               a->one->partition, &a->low, &a->high, err);
+}
+
+static int check_range(const struct assigning *a, const char *topic, int32_t partition,
+                       int64_t start, struct tr_error *err)
+{
+    if (start >= a->low && start <= a->high)
+        return 0;
+    return tr_error_set(err, TR_ESTATE,
+                        "%s/%d is to be read from offset %" PRId64 ", but it has %" PRId64
+                        " to %" PRId64 ": %s; fill the store again with `reset --to beginning`",
+                        topic, (int)partition, start, a->low, a->high,
+                        start < a->low ? "records between were removed by retention"
+                                       : "the topic was made anew or cut");
+}
+
+static void begin_part(struct tr_part *part, int64_t start, int64_t committed, int64_t progress,
+                       const struct assigning *a)
+{
+    atomic_store(&part->settled, start);
+    atomic_store(&part->settled_ms, 0);
+    atomic_store(&part->position, TR_KAFKA_OFFSET_NONE);
+    atomic_store(&part->end, a->high);
+    atomic_store(&part->head_from, start >= a->high ? start : INT64_MAX);
+    atomic_store(&part->released_before, atomic_load(&part->released));
+    part->committed = committed;
+    part->written = progress == start ? start : -1;
+    part->delete_version = -1;
+    part->table = NULL;
+    part->paused = false;
+    atomic_store(&part->assigned, true);
+}
+
+static int start_part(struct assigning *a, struct tr_kafka_partition *one, struct tr_error *err)
+{
+    struct tr_run *run = a->run;
+    const char *topic = tr_kafka_consumer_topic_name(run->consumer, one->topic);
+    struct tr_part *part = tr_parts_get(&run->parts, one->topic, one->partition, topic);
+    int64_t committed = one->offset;
+    bool made_anew;
+    if (part == NULL)
+        return tr_error_set(err, TR_ENOMEM, "no memory for a partition");
+    a->one = one;
+    if (tr_run_insist(run, "kafka", ask_watermarks, a, err) < 0)
+        return err->code;
+    snprintf(part->incarnation, sizeof(part->incarnation), "%s",
+             tr_session_incarnation(&run->session, topic));
+    int64_t progress = tr_start_progress(&a->state, topic, part->incarnation, one->partition,
+                                         &made_anew);
+    int64_t start = tr_start_offset(progress, committed, made_anew);
+    if (start == TR_KAFKA_OFFSET_BEGINNING)
+        start = a->low;
+    if (check_range(a, topic, one->partition, start, err) < 0)
+        return err->code;
+    part->lane = ((unsigned)one->topic + (unsigned)one->partition) % run->lanes.config.count;
+    begin_part(part, start, committed, progress, a);
+    one->offset = start;
+    tr_log(TR_LOG_INFO, "kafka", "reading", TR_STR("topic", topic),
+           TR_INT("partition", one->partition), TR_INT("from", start), TR_INT("end", a->high),
+           TR_INT("store", progress), TR_INT("group", committed), TR_END);
+    return tr_lane_adopt(&run->lanes.lane[part->lane], part, err);
+}
+
+/* New topics are subscribed to by the loop, not in the middle of a rebalance. */
+static int read_control(void *context, struct tr_error *err)
+{
+    struct tr_run *run = context;
+    return tr_session_read_control(&run->session, true, STORE_CALL_MS / 10, err);
+}
+
+int tr_run_assigned(void *context, struct tr_kafka_partition *partitions, size_t count,
+                    struct tr_error *err)
+{
+    struct assigning a = {.run = context};
+    struct tr_run *run = context;
+    /* Incarnations and the pipeline's id come from control: as fresh as can be. */
+    int rc = tr_run_insist(run, "kafka", read_control, run, err);
+    if (rc >= 0)
+        rc = tr_lanes_resume(&run->lanes, STORE_CALL_MS, err);
+    tr_arena_init(&a.arena, 65536, 0);
+    if (rc == 0)
+        rc = check_exclusive(run, partitions, count, err);
+    if (rc == 0 && count > 0)
+        rc = open_store(&a, partitions, count, err);
+    for (size_t i = 0; rc == 0 && i < count; i++)
+        rc = start_part(&a, &partitions[i], err);
+    tr_arena_done(&a.arena);
+    if (rc < 0)
+        return rc;
+    run->assigned = count > 0;
+    pthread_mutex_lock(&run->live.lock);
+    run->live.assigned = run->assigned;
+    pthread_mutex_unlock(&run->live.lock);
+    return 0;
+}
+
+void tr_run_revoked(void *context, const struct tr_kafka_partition *partitions, size_t count,
+                    bool lost)
+{
+    struct tr_run *run = context;
+    tr_run_settle(run, !lost);
+    for (size_t i = 0; i < count; i++) {
+        struct tr_part *part = tr_parts_find(&run->parts, partitions[i].topic,
+                                             partitions[i].partition);
+        struct tr_error ignored = {0};
+        if (part == NULL)
+            continue;
+        /* A pause outlives the assignment inside the library. */
+        if (part->paused)
+            (void)!tr_kafka_consumer_pause(run->consumer, &partitions[i], 1, false, &ignored);
+        part->paused = false;
+        atomic_store(&part->assigned, false);
+    }
+    tr_lanes_disown(&run->lanes);
+    run->assigned = false;
+    pthread_mutex_lock(&run->live.lock);
+    run->live.assigned = false;
+    pthread_mutex_unlock(&run->live.lock);
+}

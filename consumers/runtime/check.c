@@ -1,0 +1,88 @@
+/* check.c - `check`: the configuration and the servers behind it. See commands.h. */
+#include <stdio.h>
+
+#include "commands.h"
+#include "plan.h"
+#include "start.h"
+
+struct checking {
+    struct tr_session session;
+    struct tr_plan plan;
+    bool control;
+};
+
+static int check_kafka(struct checking *c, struct tr_error *err)
+{
+    if (tr_session_open_kafka(&c->session, err) < 0)
+        return err->code;
+    int rc = tr_session_open_control(&c->session, 10000, err);
+    if (rc < 0)
+        return rc;
+    c->control = rc == 0;
+    if (!c->control) {
+        printf("ok    kafka\nnote  topic %s holds no checkpoint: start tailrace-capture for "
+               "pipeline %s\n",
+               c->session.control_topic, c->session.context.pipeline);
+        return 0;
+    }
+    if (tr_plan_make(&c->plan, &c->session, err) < 0)
+        return err->code;
+    printf("ok    kafka: pipeline id %s, %zu topics, %zu partitions\n",
+           tr_session_pipeline_id(&c->session), c->plan.topic_count, c->plan.part_count);
+    if (c->plan.topic_count == 0)
+        printf("note  no table that the rules take has been captured yet\n");
+    return 0;
+}
+
+static int check_store(struct checking *c, struct tr_error *err)
+{
+    if (tr_session_open_sink(&c->session, err) < 0)
+        return err->code;
+    if (c->control && tr_session_open_tables(&c->session, err) < 0)
+        return err->code;
+    if (c->session.ops->check(c->session.sink, err) < 0)
+        return err->code;
+    printf("ok    %s: reachable", c->session.ops->name);
+    if (c->control)
+        printf(", %zu tables", tr_tables_list(&c->session.tables, NULL, 0));
+    printf("\n");
+    return 0;
+}
+
+static int check_marker(struct checking *c, struct tr_error *err)
+{
+    struct tr_arena arena;
+    if (!c->control || c->session.ops->stateless)
+        return 0;
+    const struct tr_start_who who = {c->session.context.pipeline,
+                                     tr_session_pipeline_id(&c->session),
+                                     c->session.context.consumer};
+    tr_arena_init(&arena, 65536, 0);
+    struct tr_sink_state state = {.arena = &arena};
+    int rc = c->session.ops->load(c->session.sink, &state, err);
+    if (rc == 0)
+        rc = tr_start_marker(&state, &who, tr_plan_group_has_offsets(&c->plan), err);
+    if (rc >= 0)
+        printf("ok    store: %s\n", rc == 0 ? "ours" : "not filled yet");
+    tr_arena_done(&arena);
+    return rc < 0 ? rc : 0;
+}
+
+int tr_check(const struct tr_program *program, struct tr_error *err)
+{
+    struct checking c = {.control = false};
+    int rc = tr_session_init(&c.session, program, true, err);
+    if (rc == 0)
+        printf("ok    configuration: consumer %s, group %s\n", c.session.context.consumer,
+               c.session.group);
+    if (rc == 0)
+        rc = check_kafka(&c, err);
+    if (rc == 0)
+        rc = check_store(&c, err);
+    if (rc == 0)
+        rc = check_marker(&c, err);
+    fflush(stdout);
+    tr_plan_done(&c.plan);
+    tr_session_done(&c.session);
+    return rc;
+}

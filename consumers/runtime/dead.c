@@ -1,0 +1,123 @@
+/* dead.c - see dead.h. */
+#include "dead.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "clock.h"
+
+#define HEADERS_MAX 64
+#define REASON_MAX 1024
+#define OURS 8
+
+void tr_dead_delivered(void *context, void *opaque, int code, const char *text)
+{
+    struct tr_dead_wait *wait = opaque;
+    (void)context;
+    int none = 0;
+    /* The first refusal writes its text before the counter lets the waiting lane look at it. */
+    if (code != 0 && atomic_compare_exchange_strong(&wait->code, &none, code))
+        snprintf(wait->text, sizeof(wait->text), "%s", text);
+    atomic_fetch_sub(&wait->pending, 1);
+}
+
+int tr_dead_prepare(struct tr_dead *dead, struct tr_error *err)
+{
+    static const char *const settings[][2] = {{"cleanup.policy", "delete"}, {"retention.ms", "-1"}};
+    const struct tr_kafka_topic_spec spec = {.name = dead->topic,
+                                             .partitions = 1,
+                                             .replication = -1,
+                                             .settings = settings,
+                                             .setting_count = 2};
+    bool created = false;
+    return tr_kafka_topic_create(dead->producer, &spec, &created, err);
+}
+
+static void format_time(char *out, size_t size)
+{
+    int64_t us = tr_clock_wall_us();
+    time_t seconds = (time_t)(us / 1000000);
+    struct tm tm;
+    char text[32];
+    gmtime_r(&seconds, &tm);
+    strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm);
+    snprintf(out, size, "%s.%03dZ", text, (int)(us / 1000 % 1000));
+}
+
+/* Texts that the headers point to. */
+struct header_texts {
+    char partition[16], offset[24], version[24], time[48], reason[REASON_MAX];
+};
+
+/* The record's own headers, then ours. A tombstone brings its tailrace-version along. */
+static size_t make_headers(const struct tr_dead *dead, const struct tr_dead_letter *letter,
+                           struct header_texts *texts, struct tr_kafka_header *out)
+{
+    struct tr_slice own;
+    size_t count = tr_kafka_message_headers(letter->message, out, HEADERS_MAX - OURS);
+    snprintf(texts->partition, sizeof(texts->partition), "%" PRId32, letter->message->partition);
+    snprintf(texts->offset, sizeof(texts->offset), "%" PRId64, letter->message->offset);
+    snprintf(texts->version, sizeof(texts->version), "%" PRId64, letter->version);
+    snprintf(texts->reason, sizeof(texts->reason), "%s", letter->reason);
+    format_time(texts->time, sizeof(texts->time));
+    const struct tr_kafka_header ours[OURS - 1] = {
+        {"tailrace-topic", tr_slice_of(letter->topic)},
+        {"tailrace-partition", tr_slice_of(texts->partition)},
+        {"tailrace-offset", tr_slice_of(texts->offset)},
+        {"tailrace-class", tr_slice_of(letter->class_name)},
+        {"tailrace-reason", tr_slice_of(texts->reason)},
+        {"tailrace-consumer", tr_slice_of(dead->consumer)},
+        {"tailrace-time", tr_slice_of(texts->time)},
+    };
+    memcpy(out + count, ours, sizeof(ours));
+    count += OURS - 1;
+    if (letter->version >= 0 && !tr_kafka_message_header(letter->message, "tailrace-version", &own))
+        out[count++] = (struct tr_kafka_header){"tailrace-version", tr_slice_of(texts->version)};
+    return count;
+}
+
+int tr_dead_send(struct tr_dead *dead, const struct tr_dead_letter *letter,
+                 struct tr_dead_wait *wait, struct tr_error *err)
+{
+    struct tr_kafka_header headers[HEADERS_MAX];
+    struct header_texts texts;
+    const struct tr_kafka_out out = {
+        .topic = dead->topic,
+        .partition = 0,
+        .key = letter->message->key,
+        .value = letter->message->value,
+        .tombstone = letter->message->tombstone,
+        .headers = headers,
+        .header_count = make_headers(dead, letter, &texts, headers),
+        .opaque = wait,
+    };
+    atomic_fetch_add(&wait->pending, 1);
+    int rc = tr_kafka_producer_send(dead->producer, &out, err);
+    if (rc == 0)
+        return 0;
+    atomic_fetch_sub(&wait->pending, 1);
+    if (rc == TR_ELIMIT)
+        return tr_error_frame(err, "dead letter of %s/%d offset %lld; raise max.message.bytes of %s",
+                              letter->topic, (int)letter->message->partition,
+                              (long long)letter->message->offset, dead->topic);
+    return tr_error_frame(err, "dead letter topic %s", dead->topic);
+}
+
+int tr_dead_settle(struct tr_dead *dead, struct tr_dead_wait *wait, int timeout_ms,
+                   struct tr_error *err)
+{
+    int64_t until = tr_clock_mono_us() + timeout_ms * INT64_C(1000);
+    while (atomic_load(&wait->pending) > 0) {
+        if (tr_clock_mono_us() > until)
+            return tr_error_set(err, TR_EKAFKA_RETRY, "dead letter topic %s does not answer",
+                                dead->topic);
+        (void)tr_kafka_producer_poll(dead->producer, 20);
+    }
+    int code = atomic_load(&wait->code);
+    if (code == 0)
+        return 0;
+    return tr_error_set(err, code, "dead letter topic %s: %s%s", dead->topic, wait->text,
+                        code == TR_ELIMIT ? "; raise its max.message.bytes" : "");
+}

@@ -1,0 +1,432 @@
+/* lane.c - the threads and the hand-over; see lane.h. What a lane does with a batch: apply.c. */
+#include "lane.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "clock.h"
+#include "log.h"
+
+#define IDLE_PROGRESS_MS 1000
+
+/* ---- waiting ---------------------------------------------------------------------------------- */
+
+static struct timespec after_ms(int64_t ms)
+{
+    int64_t us = tr_clock_mono_us() + ms * 1000;
+    return (struct timespec){.tv_sec = us / 1000000, .tv_nsec = us % 1000000 * 1000};
+}
+
+static int init_cond(pthread_cond_t *cond)
+{
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    int rc = pthread_cond_init(cond, &attributes);
+    pthread_condattr_destroy(&attributes);
+    return rc;
+}
+
+bool tr_lane_sleep(struct tr_lane *lane, int64_t ms)
+{
+    struct tr_lanes *lanes = lane->lanes;
+    struct timespec until = after_ms(ms);
+    int rc = 0;
+    pthread_mutex_lock(&lanes->lock);
+    while (rc == 0 && !lanes->interrupt && !lanes->stop)
+        rc = pthread_cond_timedwait(&lane->wake, &lanes->lock, &until);
+    bool interrupted = lanes->interrupt || lanes->stop;
+    pthread_mutex_unlock(&lanes->lock);
+    return !interrupted;
+}
+
+/* ---- the thread ------------------------------------------------------------------------------- */
+
+static void release_batch(struct tr_lane *lane, struct tr_batch *batch)
+{
+    pthread_mutex_lock(&lane->lanes->lock);
+    for (size_t i = 0; i < batch->part_count; i++) {
+        const struct tr_batch_part *slot = &batch->parts[i];
+        if (slot->epoch == slot->part->epoch)
+            atomic_fetch_add(&slot->part->released, slot->messages);
+    }
+    pthread_mutex_unlock(&lane->lanes->lock);
+}
+
+static void fail(struct tr_lanes *lanes, const struct tr_error *err)
+{
+    pthread_mutex_lock(&lanes->lock);
+    if (lanes->error.code == 0)
+        lanes->error = *err;
+    pthread_mutex_unlock(&lanes->lock);
+    atomic_store(&lanes->failed, true);
+}
+
+/* Without the lock. */
+static void work_on(struct tr_lane *lane, struct tr_batch *batch, bool given_up)
+{
+    struct tr_error err = {0};
+    int rc = given_up ? TR_ESTOPPED : tr_lane_apply(lane, batch, &err);
+    if (rc < 0) {
+        release_batch(lane, batch);
+        if (rc != TR_ESTOPPED)
+            fail(lane->lanes, &err);
+    }
+    tr_batch_reset(batch);
+    pthread_mutex_lock(&lane->lanes->lock);
+    lane->given_up = lane->given_up || rc < 0;
+    pthread_mutex_unlock(&lane->lanes->lock);
+}
+
+/* Without the lock. Trouble with progress is no reason to stop: the next batch brings it along. */
+static void write_progress(struct tr_lane *lane)
+{
+    struct tr_error err = {0};
+    int rc = tr_lane_progress(lane, &err);
+    if (rc < 0 && tr_error_class_of(rc) == TR_CLASS_RETRY)
+        tr_log_error(TR_LOG_WARN, "store", &err, "progress is written with the next batch");
+    else if (rc < 0)
+        fail(lane->lanes, &err);
+}
+
+static void take_offer(struct tr_lane *lane)
+{
+    struct tr_lanes *lanes = lane->lanes;
+    bool given_up = lane->given_up;
+    lane->working = lane->offered;
+    lane->offered = NULL;
+    pthread_mutex_unlock(&lanes->lock);
+    work_on(lane, lane->working, given_up);
+    pthread_mutex_lock(&lanes->lock);
+    lane->working = NULL;
+}
+
+static void flush_progress(struct tr_lane *lane)
+{
+    struct tr_lanes *lanes = lane->lanes;
+    pthread_mutex_unlock(&lanes->lock);
+    if (!atomic_load(&lanes->failed))
+        write_progress(lane);
+    pthread_mutex_lock(&lanes->lock);
+    lane->flush = false;
+}
+
+static void *run_lane(void *context)
+{
+    struct tr_lane *lane = context;
+    struct tr_lanes *lanes = lane->lanes;
+    pthread_mutex_lock(&lanes->lock);
+    for (;;) {
+        bool idle = false;
+        if (lane->offered == NULL && !lane->flush) {
+            struct timespec until = after_ms(IDLE_PROGRESS_MS);
+            if (lanes->stop)
+                break;
+            idle = pthread_cond_timedwait(&lane->wake, &lanes->lock, &until) != 0;
+        }
+        if (lane->offered != NULL)
+            take_offer(lane);
+        else if (lane->flush || (idle && !lane->given_up && tr_lane_unwritten(lane)))
+            flush_progress(lane);
+        else
+            continue;
+        lanes->rounds++;
+        pthread_cond_signal(&lanes->main_wake);
+    }
+    pthread_mutex_unlock(&lanes->lock);
+    return NULL;
+}
+
+/* ---- life ------------------------------------------------------------------------------------- */
+
+static int open_lane(struct tr_lanes *lanes, unsigned number, struct tr_error *err)
+{
+    struct tr_lane *lane = &lanes->lane[number];
+    const struct tr_lanes_config *config = &lanes->config;
+    for (unsigned i = 0; i < 2; i++)
+        if (tr_batch_init(&lane->batches[i], i, config->records_max, config->bytes_max, err) < 0)
+            return err->code;
+    if (config->ops->lane_open(config->sink, number, &lane->sink_lane, err) < 0)
+        return err->code;
+    if (pthread_create(&lane->thread, NULL, run_lane, lane) != 0)
+        return tr_error_set(err, TR_ENOMEM, "cannot start a thread");
+    lane->started = true;
+    return 0;
+}
+
+int tr_lanes_init(struct tr_lanes *lanes, const struct tr_lanes_config *config,
+                  struct tr_error *err)
+{
+    *lanes = (struct tr_lanes){.config = *config};
+    pthread_mutex_init(&lanes->lock, NULL);
+    init_cond(&lanes->main_wake);
+    lanes->lane = calloc(config->count, sizeof(*lanes->lane));
+    if (lanes->lane == NULL)
+        return tr_error_set(err, TR_ENOMEM, "no memory for lanes");
+    for (unsigned i = 0; i < config->count; i++) {
+        lanes->lane[i].lanes = lanes;
+        lanes->lane[i].number = i;
+        init_cond(&lanes->lane[i].wake);
+    }
+    for (unsigned i = 0; i < config->count; i++)
+        if (open_lane(lanes, i, err) < 0)
+            return err->code;
+    return 0;
+}
+
+static bool all_idle(const struct tr_lanes *lanes)
+{
+    for (unsigned i = 0; lanes->lane != NULL && i < lanes->config.count; i++) {
+        const struct tr_lane *lane = &lanes->lane[i];
+        if (lane->started && (lane->offered != NULL || lane->working != NULL || lane->flush))
+            return false;
+    }
+    return true;
+}
+
+/* With the lock. */
+static bool wait_idle(struct tr_lanes *lanes, int timeout_ms)
+{
+    struct timespec until = after_ms(timeout_ms);
+    int rc = 0;
+    while (!all_idle(lanes) && rc == 0)
+        rc = pthread_cond_timedwait(&lanes->main_wake, &lanes->lock, &until);
+    return all_idle(lanes);
+}
+
+static void wake_all(struct tr_lanes *lanes)
+{
+    for (unsigned i = 0; lanes->lane != NULL && i < lanes->config.count; i++)
+        pthread_cond_signal(&lanes->lane[i].wake);
+}
+
+static void close_lane(struct tr_lanes *lanes, struct tr_lane *lane)
+{
+    if (lane->started)
+        pthread_join(lane->thread, NULL);
+    if (lane->sink_lane != NULL)
+        lanes->config.ops->lane_close(lane->sink_lane);
+    tr_batch_done(&lane->batches[0]);
+    tr_batch_done(&lane->batches[1]);
+    pthread_cond_destroy(&lane->wake);
+    free(lane->parts);
+    free(lane->settled);
+    free(lane->after);
+}
+
+bool tr_lanes_done(struct tr_lanes *lanes, int timeout_ms)
+{
+    pthread_mutex_lock(&lanes->lock);
+    lanes->stop = true;
+    lanes->interrupt = true;
+    wake_all(lanes);
+    bool idle = wait_idle(lanes, timeout_ms);
+    pthread_mutex_unlock(&lanes->lock);
+    if (!idle)
+        return false;
+    for (unsigned i = 0; lanes->lane != NULL && i < lanes->config.count; i++)
+        close_lane(lanes, &lanes->lane[i]);
+    free(lanes->lane);
+    lanes->lane = NULL;
+    pthread_cond_destroy(&lanes->main_wake);
+    pthread_mutex_destroy(&lanes->lock);
+    return true;
+}
+
+/* ---- hand-over -------------------------------------------------------------------------------- */
+
+/* With the lock. */
+static void hand_over(struct tr_lane *lane)
+{
+    lane->offered = lane->filling;
+    lane->filling = NULL;
+    pthread_cond_signal(&lane->wake);
+}
+
+/* With the lock. The one that nobody has; NULL when the lane has both. */
+static struct tr_batch *free_batch(struct tr_lane *lane)
+{
+    for (unsigned i = 0; i < 2; i++)
+        if (&lane->batches[i] != lane->working && &lane->batches[i] != lane->offered)
+            return &lane->batches[i];
+    return NULL;
+}
+
+struct tr_batch *tr_lane_batch(struct tr_lane *lane)
+{
+    if (lane->filling != NULL && !tr_batch_full(lane->filling))
+        return lane->filling;
+    pthread_mutex_lock(&lane->lanes->lock);
+    if (lane->filling != NULL && lane->offered == NULL)
+        hand_over(lane);
+    if (lane->filling == NULL && lane->offered != NULL && !tr_batch_full(lane->offered)) {
+        lane->filling = lane->offered;
+        lane->offered = NULL;
+    } else if (lane->filling == NULL) {
+        lane->filling = free_batch(lane);
+    }
+    pthread_mutex_unlock(&lane->lanes->lock);
+    return lane->filling == NULL || tr_batch_full(lane->filling) ? NULL : lane->filling;
+}
+
+/* With the lock. True when main has nothing left to offer. */
+static bool offer(struct tr_lanes *lanes)
+{
+    bool all = true;
+    for (unsigned i = 0; i < lanes->config.count; i++) {
+        struct tr_lane *lane = &lanes->lane[i];
+        if (lane->filling == NULL || tr_batch_empty(lane->filling))
+            continue;
+        if (lane->offered == NULL)
+            hand_over(lane);
+        else
+            all = false;
+    }
+    return all;
+}
+
+void tr_lanes_offer(struct tr_lanes *lanes)
+{
+    pthread_mutex_lock(&lanes->lock);
+    offer(lanes);
+    pthread_mutex_unlock(&lanes->lock);
+}
+
+uint64_t tr_lanes_wait(struct tr_lanes *lanes, uint64_t rounds, int timeout_ms)
+{
+    struct timespec until = after_ms(timeout_ms);
+    int rc = 0;
+    pthread_mutex_lock(&lanes->lock);
+    while (lanes->rounds == rounds && rc == 0)
+        rc = pthread_cond_timedwait(&lanes->main_wake, &lanes->lock, &until);
+    rounds = lanes->rounds;
+    pthread_mutex_unlock(&lanes->lock);
+    return rounds;
+}
+
+uint64_t tr_lanes_rounds(struct tr_lanes *lanes)
+{
+    pthread_mutex_lock(&lanes->lock);
+    uint64_t rounds = lanes->rounds;
+    pthread_mutex_unlock(&lanes->lock);
+    return rounds;
+}
+
+/* ---- rebalance -------------------------------------------------------------------------------- */
+
+/* With the lock. Waits until the lanes have settled or given up all that main has for them. */
+static bool empty_out(struct tr_lanes *lanes, struct timespec until)
+{
+    int rc = 0;
+    for (;;) {
+        bool offered = offer(lanes);
+        if (offered && all_idle(lanes))
+            return true;
+        if (rc != 0)
+            return false;
+        rc = pthread_cond_timedwait(&lanes->main_wake, &lanes->lock, &until);
+    }
+}
+
+bool tr_lanes_drain(struct tr_lanes *lanes, int timeout_ms)
+{
+    struct timespec until = after_ms(timeout_ms);
+    pthread_mutex_lock(&lanes->lock);
+    lanes->interrupt = true;
+    wake_all(lanes);
+    bool idle = empty_out(lanes, until);
+    for (unsigned i = 0; idle && i < lanes->config.count; i++)
+        lanes->lane[i].flush = true;
+    wake_all(lanes);
+    idle = idle && empty_out(lanes, until);
+    pthread_mutex_unlock(&lanes->lock);
+    return idle;
+}
+
+void tr_lanes_abandon(struct tr_lanes *lanes, struct tr_parts *parts)
+{
+    pthread_mutex_lock(&lanes->lock);
+    for (unsigned i = 0; i < lanes->config.count; i++)
+        lanes->lane[i].given_up = true;
+    for (size_t i = 0; i < parts->count; i++) {
+        struct tr_part *part = parts->all[i];
+        struct tr_account account;
+        tr_part_account(part, &account);
+        atomic_fetch_add(&part->epoch, 1);
+        atomic_fetch_add(&part->released, account.in_flight);
+    }
+    pthread_mutex_unlock(&lanes->lock);
+}
+
+int tr_lanes_resume(struct tr_lanes *lanes, int timeout_ms, struct tr_error *err)
+{
+    pthread_mutex_lock(&lanes->lock);
+    bool idle = wait_idle(lanes, timeout_ms);
+    lanes->interrupt = false;
+    for (unsigned i = 0; idle && i < lanes->config.count; i++)
+        lanes->lane[i].given_up = false;
+    pthread_mutex_unlock(&lanes->lock);
+    if (idle)
+        return 0;
+    return tr_error_set(err, TR_ESTORE, "a call to the store has not returned for %d s",
+                        timeout_ms / 1000);
+}
+
+int tr_lane_adopt(struct tr_lane *lane, struct tr_part *part, struct tr_error *err)
+{
+    struct tr_lanes *lanes = lane->lanes;
+    bool done = true;
+    pthread_mutex_lock(&lanes->lock);
+    if (lane->part_count == lane->part_capacity) {
+        size_t capacity = lane->part_capacity == 0 ? 16 : lane->part_capacity * 2;
+        struct tr_part **parts = realloc(lane->parts, capacity * sizeof(struct tr_part *));
+        done = parts != NULL;
+        if (done) {
+            lane->parts = parts;
+            lane->part_capacity = capacity;
+        }
+    }
+    if (done)
+        lane->parts[lane->part_count++] = part;
+    pthread_mutex_unlock(&lanes->lock);
+    return done ? 0 : tr_error_set(err, TR_ENOMEM, "no memory for a partition");
+}
+
+void tr_lanes_disown(struct tr_lanes *lanes)
+{
+    pthread_mutex_lock(&lanes->lock);
+    for (unsigned i = 0; i < lanes->config.count; i++)
+        lanes->lane[i].part_count = 0;
+    pthread_mutex_unlock(&lanes->lock);
+}
+
+/* ---- what others ask -------------------------------------------------------------------------- */
+
+int tr_lanes_error(struct tr_lanes *lanes, struct tr_error *err)
+{
+    if (!atomic_load(&lanes->failed))
+        return 0;
+    pthread_mutex_lock(&lanes->lock);
+    if (err->code == 0)
+        *err = lanes->error;
+    pthread_mutex_unlock(&lanes->lock);
+    return err->code;
+}
+
+bool tr_lanes_retrying(struct tr_lanes *lanes, int64_t *since_us, char *trouble, size_t size)
+{
+    *since_us = 0;
+    trouble[0] = '\0';
+    pthread_mutex_lock(&lanes->lock);
+    for (unsigned i = 0; lanes->lane != NULL && i < lanes->config.count; i++) {
+        int64_t since = atomic_load(&lanes->lane[i].retry_since_us);
+        if (since == 0 || (*since_us != 0 && since >= *since_us))
+            continue;
+        *since_us = since;
+        snprintf(trouble, size, "%s", lanes->lane[i].trouble);
+    }
+    pthread_mutex_unlock(&lanes->lock);
+    return *since_us != 0;
+}
