@@ -40,7 +40,8 @@ static void set_result(struct tr_sink_result *result, enum tr_sink_status status
     *result = (struct tr_sink_result){.status = status, .reason = reason};
 }
 
-/* ---- before sending ---------------------------------------------------------------------------- */
+/* ---- before sending ----------------------------------------------------------------------------
+ */
 
 static int prepare_tables(struct tr_sink_lane *lane, const struct tr_sink_batch *batch,
                           struct tr_error *err)
@@ -94,7 +95,8 @@ static void build(struct tr_sink_lane *lane, struct part *part)
         refuse_part(part, "the row is larger than the server takes in one request");
 }
 
-/* ---- the reply --------------------------------------------------------------------------------- */
+/* ---- the reply ---------------------------------------------------------------------------------
+ */
 
 /* What stops the process. Called when no row of the batch may be counted. */
 static int stop(struct tr_sink_lane *lane, const struct tr_sink_record *rec,
@@ -168,7 +170,8 @@ static int take_rows(struct tr_sink_lane *lane, struct part *part, struct tr_es_
 static int explain(struct tr_sink_lane *lane, struct tr_error *err)
 {
     struct tr_error other = {0};
-    if (err->code == TR_ESTATE && tr_es_state_verify(lane->sink, &lane->client, &other) == TR_ESTATE)
+    if (err->code == TR_ESTATE &&
+        tr_es_state_verify(lane->sink, &lane->client, &other) == TR_ESTATE)
         *err = other;
     return err->code;
 }
@@ -187,7 +190,8 @@ static int take_reply(struct tr_sink_lane *lane, struct part *part, struct tr_er
     return verify ? tr_es_state_verify(lane->sink, &lane->client, err) : 0;
 }
 
-/* ---- parts ------------------------------------------------------------------------------------- */
+/* ---- parts -------------------------------------------------------------------------------------
+ */
 
 static int send(struct tr_sink_lane *lane, struct part *part, struct tr_error *err)
 {
@@ -240,8 +244,7 @@ static int send_halves(struct tr_sink_lane *lane, const struct part *whole, stru
 int tr_es_apply(struct tr_sink_lane *lane, const struct tr_sink_batch *batch,
                 struct tr_sink_result *results, struct tr_error *err)
 {
-    struct part part = {
-        .batch = batch, .results = results, .to = batch->count, .with_state = true};
+    struct part part = {.batch = batch, .results = results, .to = batch->count, .with_state = true};
     int rc = prepare_tables(lane, batch, err);
     rc = rc == 0 ? make_room(lane, batch->count, err) : rc;
     rc = rc == 0 ? send(lane, &part, err) : rc;
@@ -251,7 +254,8 @@ int tr_es_apply(struct tr_sink_lane *lane, const struct tr_sink_batch *batch,
     return rc == 0 ? send_halves(lane, &part, err) : rc;
 }
 
-/* ---- progress alone, lanes --------------------------------------------------------------------- */
+/* ---- progress alone, lanes ---------------------------------------------------------------------
+ */
 
 int tr_es_progress(struct tr_sink_lane *lane, const struct tr_sink_progress *progress, size_t count,
                    struct tr_error *err)

@@ -3,8 +3,9 @@
  *
  * What the server holds:
  *
- *     alias <index>, index <index>.g<generation>   rows: _id = key, _version = version, _source = row
- *     index tailrace-<pipeline>-<consumer>         marker, floors, progress, tables that have an index
+ *     alias <index>, index <index>.g<generation>   rows: _id = key, _version = version, _source =
+ * row index tailrace-<pipeline>-<consumer>         marker, floors, progress, tables that have an
+ * index
  *
  * The sink is used by the main thread while no lane works, and read by the lanes; what lanes change
  * in it is guarded by its two locks. A lane is its thread's alone.
@@ -19,8 +20,8 @@
 #include "runtime.h"
 
 #define TR_ES_FORMAT 1
-#define TR_ES_NAME_MAX 255   /* bytes of an index name, the server's limit */
-#define TR_ES_ID_MAX 512     /* bytes of an _id, the server's limit */
+#define TR_ES_NAME_MAX 255 /* bytes of an index name, the server's limit */
+#define TR_ES_ID_MAX 512   /* bytes of an _id, the server's limit */
 #define TR_ES_SCRATCH_MAX (1 << 20)
 
 struct tr_es_settings {

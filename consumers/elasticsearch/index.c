@@ -20,7 +20,8 @@ static struct tr_slice reply_of(const struct tr_es_client *client)
     return (struct tr_slice){client->reply.data, client->reply.length};
 }
 
-/* ---- whose index ------------------------------------------------------------------------------- */
+/* ---- whose index -------------------------------------------------------------------------------
+ */
 
 static int foreign(const struct tr_es_table *table, const char *what, struct tr_error *err)
 {
@@ -62,7 +63,8 @@ static int check_owner(struct tr_sink *sink, struct tr_es_client *client,
     return 0;
 }
 
-/* ---- the alias --------------------------------------------------------------------------------- */
+/* ---- the alias ---------------------------------------------------------------------------------
+ */
 
 enum place { PLACE_ALIAS, PLACE_NOTHING };
 
@@ -125,7 +127,8 @@ int tr_es_index_check(struct tr_sink *sink, struct tr_es_client *client,
     return rc;
 }
 
-/* ---- columns ----------------------------------------------------------------------------------- */
+/* ---- columns -----------------------------------------------------------------------------------
+ */
 
 static int put_mapping(struct tr_es_client *client, const struct tr_es_table *table,
                        const struct tr_shape *shape, uint32_t first, uint32_t end,
@@ -207,7 +210,8 @@ static int extend(struct tr_es_client *client, const struct tr_es_table *table,
     return rc;
 }
 
-/* ---- making ------------------------------------------------------------------------------------ */
+/* ---- making ------------------------------------------------------------------------------------
+ */
 
 /* False in *made when another process was quicker. */
 static int make(struct tr_sink *sink, struct tr_es_client *client, const struct tr_es_table *table,

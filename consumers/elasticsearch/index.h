@@ -22,8 +22,8 @@ int tr_es_index_check(struct tr_sink *sink, struct tr_es_client *client,
                       const struct tr_es_table *table, struct tr_error *err) TR_MUST_CHECK;
 /* Appends a line per index of the table that drop would remove. */
 int tr_es_index_plan(struct tr_sink *sink, struct tr_es_client *client,
-                     const struct tr_es_table *table, struct tr_buf *lines, struct tr_error *err)
-    TR_MUST_CHECK;
+                     const struct tr_es_table *table, struct tr_buf *lines,
+                     struct tr_error *err) TR_MUST_CHECK;
 /* Removes every generation of the table, and with it the alias. */
 int tr_es_index_drop(struct tr_sink *sink, struct tr_es_client *client,
                      const struct tr_es_table *table, struct tr_error *err) TR_MUST_CHECK;

@@ -10,9 +10,21 @@
 
 /* Names that the server keeps for itself; a document with one is refused. */
 static const char *const reserved[] = {
-    "_id",      "_index",       "_source",       "_routing",   "_type",
-    "_version", "_seq_no",      "_primary_term", "_ignored",   "_field_names",
-    "_tier",    "_nested_path", "_doc_count",    "_data_stream_timestamp", "_ignored_source",
+    "_id",
+    "_index",
+    "_source",
+    "_routing",
+
+    "_version",
+    "_seq_no",
+    "_primary_term",
+    "_ignored",
+    "_field_names",
+    "_tier",
+    "_nested_path",
+    "_doc_count",
+    "_data_stream_timestamp",
+    "_ignored_source",
 };
 
 static const char *name_fault(struct tr_slice name)

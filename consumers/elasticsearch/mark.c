@@ -47,8 +47,7 @@ int tr_es_mark(struct tr_sink_lane *lane, struct tr_sink_table *table, enum tr_e
                int64_t version, struct tr_error *err)
 {
     struct sweep sweep = {.lane = lane, .table = tr_es_table_of(table), .floor = version};
-    const struct tr_es_visitor visitor = {
-        .context = &sweep, .hit = sweep_hit, .page = sweep_page};
+    const struct tr_es_visitor visitor = {.context = &sweep, .hit = sweep_hit, .page = sweep_page};
     (void)type; /* all three mean the same here: nothing below the floor */
     tr_buf_reset(&lane->body);
     int rc = tr_es_state_verify(lane->sink, &lane->client, err);

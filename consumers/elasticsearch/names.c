@@ -79,8 +79,8 @@ int tr_es_alias(struct tr_buf *out, const struct tr_sink_table *table, struct tr
     return tr_error_set(err, TR_ECONFIG,
                         "table %.*s.%.*s: its default index name %s; give it another one with "
                         "`index:` under elasticsearch.tables",
-                        (int)table->database.length, table->database.data,
-                        (int)table->table.length, table->table.data, fault);
+                        (int)table->database.length, table->database.data, (int)table->table.length,
+                        table->table.data, fault);
 }
 
 bool tr_es_is_generation(struct tr_slice index, const char *alias)

@@ -10,12 +10,12 @@
 
 /* Checks a table's settings: known keys only, `index` a name the server takes. TR_ECONFIG with
  * file and line. */
-int tr_es_check_settings(const struct tr_node *settings, const char *table, struct tr_error *err)
-    TR_MUST_CHECK;
+int tr_es_check_settings(const struct tr_node *settings, const char *table,
+                         struct tr_error *err) TR_MUST_CHECK;
 /* Appends the alias of a table: `index:`, else <database>.<table> in lower case. TR_ECONFIG when
  * the server would refuse it. */
-int tr_es_alias(struct tr_buf *out, const struct tr_sink_table *table, struct tr_error *err)
-    TR_MUST_CHECK;
+int tr_es_alias(struct tr_buf *out, const struct tr_sink_table *table,
+                struct tr_error *err) TR_MUST_CHECK;
 /* Whether `index` is a generation of `alias`: alias, ".g", digits. */
 bool tr_es_is_generation(struct tr_slice index, const char *alias);
 /* Appends tailrace-<pipeline>-<consumer>, in lower case. */

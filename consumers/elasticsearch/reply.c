@@ -1,7 +1,8 @@
 /* reply.c - see reply.h. */
 #include "reply.h"
 
-#define REASON_BYTES_MAX 300
+#define REASON_BYTES_MAX 300 /* of what we keep */
+#define RAW_BYTES_MAX 2000   /* of what the server says, with the values it quotes */
 
 int tr_es_reply_open(struct tr_es_reply *reply, struct tr_slice text, struct tr_error *err)
 {
@@ -80,7 +81,8 @@ static bool reason_contains(const struct tr_es_item *item, const char *text)
            memmem(item->reason.text.data, item->reason.text.length, text, strlen(text)) != NULL;
 }
 
-/* Most are about the row. An alias that somebody changed would be the whole table's ruin, though. */
+/* Most are about the row. An alias that somebody changed would be the whole table's ruin, though.
+ */
 static enum tr_es_verdict classify_400(const struct tr_es_item *item)
 {
     if (type_is(item, "index_closed_exception"))
@@ -122,8 +124,12 @@ enum tr_es_verdict tr_es_classify(const struct tr_es_item *item)
 static size_t without_values(const char *text, size_t length)
 {
     static const char *const quotes[] = {
-        " in document with id", ". Preview of field's value", ", all of which were skipped",
-        ". Original exception", ", document(",
+        " in document with id",
+        ". Preview of field's value",
+        ", all of which were skipped",
+        ". Original exception",
+        ", document(",
+        "\n at [Source",
     };
     for (size_t i = 0; i < sizeof(quotes) / sizeof(quotes[0]); i++) {
         const char *found = memmem(text, length, quotes[i], strlen(quotes[i]));
@@ -145,13 +151,29 @@ static void shorten(struct tr_buf *out, size_t start)
     out->length = start + length;
 }
 
+/* The beginning of a long text: a server may quote the whole of a large value. Cut between two
+ * characters, and not inside an escape. */
+static struct tr_json_value beginning(const struct tr_json_value *string)
+{
+    struct tr_json_value cut = *string;
+    const char *content = string->text.data + 1;
+    size_t at = 0;
+    if (string->text.length < RAW_BYTES_MAX + 16)
+        return cut;
+    while (at < RAW_BYTES_MAX || ((unsigned char)content[at] & 0xc0) == 0x80)
+        at += content[at] != '\\' ? 1 : content[at + 1] == 'u' ? 6 : 2;
+    cut.text.length = at + 2;
+    return cut;
+}
+
 void tr_es_item_reason(const struct tr_es_item *item, struct tr_buf *out)
 {
     size_t start = out->length;
     tr_buf_append_slice(out, item->type);
     if (item->reason.type == TR_JSON_STRING) {
         tr_buf_append(out, ": ", 2);
-        tr_json_unescape(&item->reason, out);
+        const struct tr_json_value reason = beginning(&item->reason);
+        tr_json_unescape(&reason, out);
     }
     if (item->type.length == 0)
         tr_buf_printf(out, "status %d", item->status);

@@ -34,11 +34,11 @@ struct tr_es_reply {
 };
 
 /* TR_EFORMAT when the text is no bulk reply. */
-int tr_es_reply_open(struct tr_es_reply *reply, struct tr_slice text, struct tr_error *err)
-    TR_MUST_CHECK;
+int tr_es_reply_open(struct tr_es_reply *reply, struct tr_slice text,
+                     struct tr_error *err) TR_MUST_CHECK;
 /* 1 = got one, 0 = end, TR_EFORMAT. Items come in the order of the request. */
-int tr_es_reply_next(struct tr_es_reply *reply, struct tr_es_item *item, struct tr_error *err)
-    TR_MUST_CHECK;
+int tr_es_reply_next(struct tr_es_reply *reply, struct tr_es_item *item,
+                     struct tr_error *err) TR_MUST_CHECK;
 enum tr_es_verdict tr_es_classify(const struct tr_es_item *item);
 /* Appends "type: reason" without what quotes the row's values. */
 void tr_es_item_reason(const struct tr_es_item *item, struct tr_buf *out);

@@ -67,8 +67,8 @@ static int check_whole(const struct tr_json_value *top, struct tr_error *err)
     if (tr_json_find(top, "_shards", &shards, err) == 1 &&
         tr_json_find(&shards, "failed", &failed, err) == 1 && tr_json_to_int(&failed, &count) &&
         count > 0)
-        return tr_error_set(err, TR_ESTORE_RETRY, "elasticsearch: %d shards did not answer a search",
-                            (int)count);
+        return tr_error_set(err, TR_ESTORE_RETRY,
+                            "elasticsearch: %d shards did not answer a search", (int)count);
     if (tr_json_find(top, "timed_out", &timed_out, err) == 1 && timed_out.type == TR_JSON_TRUE)
         return tr_error_set(err, TR_ESTORE_RETRY, "elasticsearch: a search timed out");
     return err->code;
@@ -97,8 +97,9 @@ static int take_page(struct scan *scan, struct tr_error *err)
 static int first_page(struct scan *scan, const char *path, const char *query, struct tr_error *err)
 {
     char target[PATH_BYTES_MAX];
-    int length = snprintf(target, sizeof(target), "%s/_search?scroll=" SCROLL_KEEP
-                          "&size=%d&sort=_doc", path, TR_ES_SCAN_PAGE);
+    int length =
+        snprintf(target, sizeof(target), "%s/_search?scroll=" SCROLL_KEEP "&size=%d&sort=_doc",
+                 path, TR_ES_SCAN_PAGE);
     if (length >= (int)sizeof(target))
         return tr_error_set(err, TR_ELIMIT, "the path %.80s… is too long", path);
     int rc = tr_es_call(scan->client, "POST", target, tr_slice_of(query), err);

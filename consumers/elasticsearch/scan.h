@@ -25,16 +25,16 @@ struct tr_es_visitor {
     int (*page)(void *context, struct tr_error *err);
 };
 
-/* `path` is "/index", `query` a search body without size and sort, like {"_source":false}. Sees what
- * was refreshed before the call. A missing index has no documents. */
+/* `path` is "/index", `query` a search body without size and sort, like {"_source":false}. Sees
+ * what was refreshed before the call. A missing index has no documents. */
 int tr_es_scan(struct tr_es_client *client, const char *path, const char *query,
                const struct tr_es_visitor *visitor, struct tr_error *err) TR_MUST_CHECK;
-int tr_es_refresh(struct tr_es_client *client, const char *path, struct tr_error *err)
-    TR_MUST_CHECK;
+int tr_es_refresh(struct tr_es_client *client, const char *path,
+                  struct tr_error *err) TR_MUST_CHECK;
 
 /* The query string of every bulk: replies of 25 bytes an item, nothing written past an alias. */
-#define TR_ES_BULK_PATH                                                                           \
-    "/_bulk?require_alias=true&filter_path=took,errors,items.*.status,items.*.error.type,"        \
+#define TR_ES_BULK_PATH                                                                            \
+    "/_bulk?require_alias=true&filter_path=took,errors,items.*.status,items.*.error.type,"         \
     "items.*.error.reason"
 
 /* Sends lines that must all be taken (or be stale, or already gone). TR_ESTORE_RETRY when some

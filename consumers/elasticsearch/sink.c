@@ -21,9 +21,11 @@
 
 static const struct tr_slice nothing = {"", 0};
 
-#define OPTION(k, t, field, ...)                                                                  \
-    {.key = k, .type = TR_OPT_##t, .offset = offsetof(struct tr_es_settings, server.field),       \
-     __VA_ARGS__}
+#define OPTION(k, t, field, ...)                                                                   \
+    {                                                                                              \
+        .key = k, .type = TR_OPT_##t, .offset = offsetof(struct tr_es_settings, server.field),     \
+        __VA_ARGS__                                                                                \
+    }
 
 static const struct tr_option options[] = {
     TR_RUNTIME_OPTIONS(struct tr_es_settings, common),
@@ -40,7 +42,8 @@ static const struct tr_option options[] = {
     {0},
 };
 
-/* ---- open and close ---------------------------------------------------------------------------- */
+/* ---- open and close ----------------------------------------------------------------------------
+ */
 
 static int check_rule(void *context, const char *pattern, const struct tr_node *settings,
                       struct tr_error *err)
@@ -66,8 +69,9 @@ static int name_state_index(struct tr_sink *sink, struct tr_error *err)
     tr_es_state_index(&name, sink->context->pipeline, sink->context->consumer);
     int rc = tr_buf_check(&name, "the pipeline's name", err);
     if (rc == 0 && name.length > TR_ES_NAME_MAX)
-        rc = tr_error_set(err, TR_ECONFIG, "the names of pipeline and consumer are too long for "
-                                           "an index name");
+        rc = tr_error_set(err, TR_ECONFIG,
+                          "the names of pipeline and consumer are too long for "
+                          "an index name");
     sink->state_index = rc == 0 ? tr_arena_copy(&sink->arena, name.data, name.length) : NULL;
     tr_buf_done(&name);
     if (rc == 0 && sink->state_index == NULL)
@@ -160,7 +164,8 @@ static int open_sink(struct tr_sink **out, const struct tr_sink_context *context
     return 0;
 }
 
-/* ---- tables ------------------------------------------------------------------------------------ */
+/* ---- tables ------------------------------------------------------------------------------------
+ */
 
 /* Two tables under one alias would overwrite each other's rows. */
 static int check_collision(const struct tr_sink *sink, const struct tr_es_table *table,
@@ -186,8 +191,7 @@ static int check_collision(const struct tr_sink *sink, const struct tr_es_table 
 /* A text that lives as long as the sink; NULL when memory is out. */
 static const char *keep(struct tr_sink *sink, struct tr_buf *text)
 {
-    const char *copy =
-        text->failed ? NULL : tr_arena_copy(&sink->arena, text->data, text->length);
+    const char *copy = text->failed ? NULL : tr_arena_copy(&sink->arena, text->data, text->length);
     tr_buf_reset(text);
     return copy;
 }
@@ -268,7 +272,8 @@ static int take_table(struct tr_sink *sink, struct tr_sink_table *source,
     return add_table(sink, source, shape, err);
 }
 
-/* ---- check and drop ---------------------------------------------------------------------------- */
+/* ---- check and drop ----------------------------------------------------------------------------
+ */
 
 static int check_sink(struct tr_sink *sink, struct tr_error *err)
 {

@@ -9,7 +9,8 @@
 
 #define PATH_BYTES_MAX 512
 
-/* ---- values ----------------------------------------------------------------------------------- */
+/* ---- values -----------------------------------------------------------------------------------
+ */
 
 static struct tr_slice reply_of(const struct tr_es_client *client)
 {
@@ -42,7 +43,8 @@ static const char *text_member(const struct tr_json_value *object, const char *n
     return copy;
 }
 
-/* ---- the marker -------------------------------------------------------------------------------- */
+/* ---- the marker --------------------------------------------------------------------------------
+ */
 
 /* 1 = there is one, 0 = none (or no index), or an error. `source` points into the reply. */
 static int get_marker(struct tr_sink *sink, struct tr_es_client *client,
@@ -106,7 +108,8 @@ int tr_es_state_verify(struct tr_sink *sink, struct tr_es_client *client, struct
     return 0;
 }
 
-/* ---- load -------------------------------------------------------------------------------------- */
+/* ---- load --------------------------------------------------------------------------------------
+ */
 
 struct loader {
     struct tr_sink_state *state;

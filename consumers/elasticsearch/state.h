@@ -2,7 +2,8 @@
  * state.h - what the store carries about itself: documents in index tailrace-<pipeline>-<consumer>.
  *
  *     _id                                   document
- *     marker                                kind, format, pipeline, pipeline_id, consumer, generation
+ *     marker                                kind, format, pipeline, pipeline_id, consumer,
+ * generation
  *     ["floor","db","table"]                kind, database, table, version; _version = the floor
  *     ["progress","topic","inc.",part.]     kind, topic, incarnation, partition, next
  *     ["table","db","table"]                kind, database, table, alias: its index was made
@@ -16,8 +17,8 @@
 #include "elasticsearch.h"
 #include "reply.h"
 
-int tr_es_state_load(struct tr_sink *sink, struct tr_sink_state *state, struct tr_error *err)
-    TR_MUST_CHECK;
+int tr_es_state_load(struct tr_sink *sink, struct tr_sink_state *state,
+                     struct tr_error *err) TR_MUST_CHECK;
 int tr_es_state_claim(struct tr_sink *sink, const struct tr_sink_state *state,
                       struct tr_error *err) TR_MUST_CHECK;
 
@@ -33,15 +34,15 @@ int tr_es_state_take(struct tr_es_reply *reply, size_t progress_count, bool *ver
                      struct tr_error *err) TR_MUST_CHECK;
 /* Reads the marker again: 0 when it is still this pipeline's and consumer's (another process may
  * have written it anew), else TR_ESTATE naming `reset`. */
-int tr_es_state_verify(struct tr_sink *sink, struct tr_es_client *client, struct tr_error *err)
-    TR_MUST_CHECK;
+int tr_es_state_verify(struct tr_sink *sink, struct tr_es_client *client,
+                       struct tr_error *err) TR_MUST_CHECK;
 int tr_es_state_put_floor(struct tr_sink *sink, struct tr_es_client *client,
                           const struct tr_sink_table *table, int64_t version,
                           struct tr_error *err) TR_MUST_CHECK;
 /* Whether the table once had an index here; and that it has one from now on. */
 int tr_es_state_has_table(struct tr_sink *sink, struct tr_es_client *client,
-                          const struct tr_sink_table *table, bool *has, struct tr_error *err)
-    TR_MUST_CHECK;
+                          const struct tr_sink_table *table, bool *has,
+                          struct tr_error *err) TR_MUST_CHECK;
 int tr_es_state_put_table(struct tr_sink *sink, struct tr_es_client *client,
                           const struct tr_es_table *table, struct tr_error *err) TR_MUST_CHECK;
 

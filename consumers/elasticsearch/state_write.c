@@ -27,7 +27,8 @@ int tr_es_identify(struct tr_sink *sink, const char *pipeline_id, int generation
     return 0;
 }
 
-/* ---- documents --------------------------------------------------------------------------------- */
+/* ---- documents ---------------------------------------------------------------------------------
+ */
 
 static void put_text(struct tr_buf *out, const char *text)
 {
@@ -57,8 +58,8 @@ static void put_marker(struct tr_buf *out, const struct tr_sink *sink,
                        const struct tr_sink_state *state)
 {
     put_action(out, sink, "index");
-    tr_buf_printf(out, "\"marker\"}}\n{\"kind\":\"marker\",\"format\":%d,\"pipeline\":",
-                  TR_ES_FORMAT);
+    tr_buf_printf(out,
+                  "\"marker\"}}\n{\"kind\":\"marker\",\"format\":%d,\"pipeline\":", TR_ES_FORMAT);
     put_text(out, state->pipeline);
     TR_JSON_LITERAL(out, ",\"pipeline_id\":");
     put_text(out, state->pipeline_id);
@@ -96,7 +97,8 @@ void tr_es_state_put(struct tr_sink *sink, const struct tr_sink_progress *progre
         put_progress(body, sink, &progress[i]);
 }
 
-/* ---- their results ----------------------------------------------------------------------------- */
+/* ---- their results -----------------------------------------------------------------------------
+ */
 
 static int refuse(const struct tr_es_item *item, const char *what, struct tr_error *err)
 {
@@ -129,7 +131,8 @@ int tr_es_state_take(struct tr_es_reply *reply, size_t progress_count, bool *ver
     return 0;
 }
 
-/* ---- single documents -------------------------------------------------------------------------- */
+/* ---- single documents --------------------------------------------------------------------------
+ */
 
 static int flush(struct tr_sink *sink, struct tr_es_client *client, struct tr_error *err)
 {
@@ -209,7 +212,8 @@ int tr_es_state_put_table(struct tr_sink *sink, struct tr_es_client *client,
     return rc;
 }
 
-/* ---- claim ------------------------------------------------------------------------------------- */
+/* ---- claim -------------------------------------------------------------------------------------
+ */
 
 static int make_index(struct tr_sink *sink, struct tr_error *err)
 {
@@ -237,8 +241,8 @@ static int forget_hit(void *context, const struct tr_es_hit *hit, struct tr_erro
 {
     (void)err;
     struct forgetter *forgetter = context;
-    tr_buf_printf(forgetter->body, "{\"delete\":{\"_index\":\"%s\",\"_id\":",
-                  forgetter->sink->state_index);
+    tr_buf_printf(forgetter->body,
+                  "{\"delete\":{\"_index\":\"%s\",\"_id\":", forgetter->sink->state_index);
     tr_buf_append_slice(forgetter->body, hit->id.text);
     tr_buf_append(forgetter->body, "}}\n", 3);
     return 0;
@@ -259,8 +263,7 @@ static int put_forgotten_tables(struct tr_sink *sink, struct tr_buf *body, struc
                       err);
 }
 
-int tr_es_state_claim(struct tr_sink *sink, const struct tr_sink_state *state,
-                      struct tr_error *err)
+int tr_es_state_claim(struct tr_sink *sink, const struct tr_sink_state *state, struct tr_error *err)
 {
     struct tr_buf body;
     tr_buf_init(&body, BODY_BYTES_MAX);
