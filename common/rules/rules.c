@@ -9,6 +9,7 @@
 #include "arena.h"
 
 #define RULES_MAX 10000
+#define REPEATS_MAX 1000
 #define NAME_BYTES_MAX 256 /* 64 characters of up to 4 bytes */
 
 /* One half of "database.table". */
@@ -253,6 +254,35 @@ static void translate_regex(const char *text, size_t length, char *out)
     *out = '\0';
 }
 
+/* How often the C library writes out what stands before this repetition: {n} n times, + twice when
+ * that is itself repeated or a group. */
+static long repeats(const char *start, const char *at)
+{
+    if (*at == '+')
+        return at > start && strchr(")+*?}", at[-1]) != NULL ? 2 : 1;
+    if (*at != '{')
+        return 1;
+    char *end = NULL;
+    long from = strtol(at + 1, &end, 10);
+    long to = *end == ',' ? strtol(end + 1, NULL, 10) : from;
+    return from > to ? from : to;
+}
+
+/* {1000} in {1000} would take all memory. */
+static bool repeats_too_often(const char *text)
+{
+    long product = 1;
+    for (const char *at = text; *at != '\0'; at++) {
+        long times = repeats(text, at);
+        if (times > REPEATS_MAX)
+            return true;
+        product *= times > 1 ? times : 1;
+        if (product > REPEATS_MAX)
+            return true;
+    }
+    return false;
+}
+
 static int parse_regex(struct tr_rules *rules, const struct place *place, const char *at,
                        struct rule *rule)
 {
@@ -260,6 +290,8 @@ static int parse_regex(struct tr_rules *rules, const struct place *place, const 
     size_t length = strlen(at);
     if (length < 3 || at[length - 1] != '/')
         return bad(place, "an expression is written /…/");
+    if (repeats_too_often(at))
+        return bad(place, "its repetitions multiply to more than 1000");
     char *text = tr_arena_alloc(&rules->arena, length * 5 + 1);
     if (text == NULL)
         return no_memory(place);

@@ -222,6 +222,8 @@ static void test_bad_rules(void **state)
     expect_error("[\"`a.b\"]", "the closing back-tick is missing");
     expect_error("[\".b\"]", "is empty");
     expect_error("['/(/']", "rule '/(/': ");
+    expect_error("['/((a{100}){10}){2}/']", "multiply to more than 1000");
+    expect_error("['/a++++++++++++/']", "multiply to more than 1000");
     expect_error("['/x']", "an expression is written /…/");
     expect_error("[{tabel: a.b}]", "a map with the key 'table'");
     expect_error("[[a.b]]", "a rule is a pattern");
