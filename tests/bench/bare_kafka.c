@@ -6,7 +6,7 @@
  * Idempotent, acks=all, lz4, as capture produces. The text is as compressible as rows are: a part
  * of it differs from message to message. Prints one JSON line.
  */
-#include <rdkafka.h>
+#include <librdkafka/rdkafka.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
