@@ -120,7 +120,7 @@ static int stop(struct tr_sink_lane *lane, const struct tr_sink_record *rec,
     if (verdict == TR_ES_MISSING)
         return tr_error_set(err, TR_ESTATE,
                             "elasticsearch: index %s vanished: %.*s; `tailrace-elasticsearch reset "
-                            "--to beginning --drop --execute` fills it again",
+                            "--to beginning` fills it again",
                             alias, length, reason);
     return tr_error_set(err, TR_ESTORE, "elasticsearch: index %s: unknown answer %d: %.*s", alias,
                         item->status, length, reason);

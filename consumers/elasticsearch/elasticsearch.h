@@ -19,7 +19,6 @@
 #include "elasticsearch_sink.h"
 #include "runtime.h"
 
-#define TR_ES_FORMAT 1
 #define TR_ES_NAME_MAX 255 /* bytes of an index name, the server's limit */
 #define TR_ES_ID_MAX 512   /* bytes of an _id, the server's limit */
 #define TR_ES_SCRATCH_MAX (1 << 20)

@@ -38,7 +38,7 @@ static int earlier(const struct tr_es_table *table, struct tr_error *err)
     return tr_error_set(err, TR_ESTATE,
                         "elasticsearch: index %s holds rows of an earlier pipeline with the same "
                         "name, whose versions are not comparable; `tailrace-elasticsearch reset "
-                        "--to beginning --drop --execute` fills it again",
+                        "--to beginning --drop` removes them and fills it again",
                         table->alias);
 }
 
@@ -241,8 +241,7 @@ static int vanished(const struct tr_es_table *table, struct tr_error *err)
 {
     return tr_error_set(err, TR_ESTATE,
                         "elasticsearch: index %s is gone, and the rows it held with it; "
-                        "`tailrace-elasticsearch reset --to beginning --drop --execute` fills it "
-                        "again",
+                        "`tailrace-elasticsearch reset --to beginning` fills it again",
                         table->alias);
 }
 

@@ -84,9 +84,8 @@ static void keep_marker(struct tr_sink *sink, const struct tr_es_marker *marker)
 static int lost(const struct tr_sink *sink, const char *what, struct tr_error *err)
 {
     return tr_error_set(err, TR_ESTATE,
-                        "index %s %s: the store is not the one that this consumer filled; "
-                        "`tailrace-elasticsearch reset --to beginning --drop --execute` fills it "
-                        "again",
+                        "elasticsearch: index %s %s: this is not the store that the consumer "
+                        "filled; `tailrace-elasticsearch reset --to beginning` fills it again",
                         sink->state_index, what);
 }
 
@@ -188,10 +187,6 @@ static int take_marker(struct tr_sink *sink, const struct tr_json_value *source,
     state->consumer = text_member(source, "consumer", state->arena);
     if (state->pipeline == NULL || state->pipeline_id == NULL || state->consumer == NULL)
         return no_memory(err);
-    if (state->format < 1 || state->format > TR_ES_FORMAT)
-        return tr_error_set(err, TR_ESTATE,
-                            "index %s has format %d, this program knows %d; use the newer program",
-                            sink->state_index, state->format, TR_ES_FORMAT);
     return tr_es_identify(sink, state->pipeline_id, state->generation, err);
 }
 

@@ -59,7 +59,7 @@ static void put_marker(struct tr_buf *out, const struct tr_sink *sink,
 {
     put_action(out, sink, "index");
     tr_buf_printf(out,
-                  "\"marker\"}}\n{\"kind\":\"marker\",\"format\":%d,\"pipeline\":", TR_ES_FORMAT);
+                  "\"marker\"}}\n{\"kind\":\"marker\",\"format\":%d,\"pipeline\":", TR_SINK_FORMAT);
     put_text(out, state->pipeline);
     TR_JSON_LITERAL(out, ",\"pipeline_id\":");
     put_text(out, state->pipeline_id);
