@@ -15,6 +15,7 @@
 #include "killpoint.h"
 #include "lane.h"
 #include "log.h"
+#include "sink_call.h"
 #include "tables.h"
 
 #define DELAY_MIN_MS 100
@@ -135,16 +136,12 @@ static int gather_after(struct tr_lane *lane, const struct tr_batch *batch)
 int tr_lane_progress(struct tr_lane *lane, struct tr_error *err)
 {
     const struct tr_lanes_config *config = &lane->lanes->config;
-    if (config->ops->stateless) {
-        note_written(lane);
-        return 0;
-    }
     int count = gather_settled(lane);
     if (count < 0)
         return tr_error_set(err, count, "no memory for progress");
     if (count == 0)
         return 0;
-    int rc = config->ops->progress(lane->sink_lane, lane->settled, (size_t)count, err);
+    int rc = tr_sink_progress(config->ops, lane->sink_lane, lane->settled, (size_t)count, err);
     if (rc == 0)
         note_written(lane);
     return rc;
@@ -346,7 +343,7 @@ static int call_apply(struct work *work, struct tr_error *err)
         .after_count = (size_t)after,
         .arena = &batch->scratch,
     };
-    int rc = lane->lanes->config.ops->apply(lane->sink_lane, &call, batch->results, err);
+    int rc = tr_sink_apply(lane->lanes->config.ops, lane->sink_lane, &call, batch->results, err);
     if (rc == 0)
         note_written(lane);
     return rc;
@@ -382,8 +379,8 @@ static int apply_marker(struct work *work, struct tr_error *err)
     const struct tr_lanes_config *config = &work->lane->lanes->config;
     for (;;) {
         struct tr_error passing = {0};
-        int rc = config->ops->mark(work->lane->sink_lane, marker->table, marker->type,
-                                   marker->version, &passing);
+        int rc = tr_sink_mark(config->ops, work->lane->sink_lane, marker->table, marker->type,
+                              marker->version, &passing);
         if (rc == 0)
             break;
         if ((rc = judge(work, rc, &passing)) < 0) {

@@ -9,6 +9,7 @@
 #include "clock.h"
 #include "log.h"
 #include "run.h"
+#include "sink_call.h"
 #include "start.h"
 
 #define DELAY_MIN_MS 100
@@ -56,7 +57,7 @@ static int load_state(void *context, struct tr_error *err)
     struct assigning *a = context;
     tr_arena_reset(&a->arena);
     a->state = (struct tr_sink_state){.arena = &a->arena};
-    return a->run->session.ops->load(a->run->session.sink, &a->state, err);
+    return tr_sink_load(a->run->session.ops, a->run->session.sink, &a->state, err);
 }
 
 static int claim_store(void *context, struct tr_error *err)
@@ -72,7 +73,7 @@ static int claim_store(void *context, struct tr_error *err)
         .consumer = session->context.consumer,
         .generation = a->state.generation > 0 ? a->state.generation : 1,
     };
-    return session->ops->claim(session->sink, &mine, err);
+    return tr_sink_claim(session->ops, session->sink, &mine, err);
 }
 
 static bool any_offset(const struct tr_kafka_partition *partitions, size_t count)

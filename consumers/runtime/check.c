@@ -3,6 +3,7 @@
 
 #include "commands.h"
 #include "plan.h"
+#include "sink_call.h"
 #include "start.h"
 
 struct checking {
@@ -40,7 +41,7 @@ static int check_store(struct checking *c, struct tr_error *err)
         return err->code;
     if (c->control && tr_session_open_tables(&c->session, err) < 0)
         return err->code;
-    if (c->session.ops->check(c->session.sink, err) < 0)
+    if (tr_sink_check(c->session.ops, c->session.sink, err) < 0)
         return err->code;
     printf("ok    %s: reachable", c->session.ops->name);
     if (c->control)
@@ -59,7 +60,7 @@ static int check_marker(struct checking *c, struct tr_error *err)
                                      c->session.context.consumer};
     tr_arena_init(&arena, 65536, 0);
     struct tr_sink_state state = {.arena = &arena};
-    int rc = c->session.ops->load(c->session.sink, &state, err);
+    int rc = tr_sink_load(c->session.ops, c->session.sink, &state, err);
     if (rc == 0)
         rc = tr_start_marker(&state, &who, tr_plan_group_has_offsets(&c->plan), err);
     if (rc >= 0)

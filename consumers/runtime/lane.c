@@ -8,6 +8,7 @@
 
 #include "clock.h"
 #include "log.h"
+#include "sink_call.h"
 
 #define IDLE_PROGRESS_MS 1000
 
@@ -148,7 +149,7 @@ static int open_lane(struct tr_lanes *lanes, unsigned number, struct tr_error *e
     for (unsigned i = 0; i < 2; i++)
         if (tr_batch_init(&lane->batches[i], i, config->records_max, config->bytes_max, err) < 0)
             return err->code;
-    if (config->ops->lane_open(config->sink, number, &lane->sink_lane, err) < 0)
+    if (tr_sink_lane_open(config->ops, config->sink, number, &lane->sink_lane, err) < 0)
         return err->code;
     if (pthread_create(&lane->thread, NULL, run_lane, lane) != 0)
         return tr_error_set(err, TR_ENOMEM, "cannot start a thread");
@@ -206,8 +207,7 @@ static void close_lane(struct tr_lanes *lanes, struct tr_lane *lane)
 {
     if (lane->started)
         pthread_join(lane->thread, NULL);
-    if (lane->sink_lane != NULL)
-        lanes->config.ops->lane_close(lane->sink_lane);
+    tr_sink_lane_close(lanes->config.ops, lane->sink_lane);
     tr_batch_done(&lane->batches[0]);
     tr_batch_done(&lane->batches[1]);
     pthread_cond_destroy(&lane->wake);

@@ -14,6 +14,7 @@
 #include "json_writer.h"
 #include "log.h"
 #include "plan.h"
+#include "sink_call.h"
 #include "start.h"
 
 #define TEXT_BYTES_MAX (16u << 20)
@@ -90,7 +91,7 @@ static int open_all(struct reset *reset, struct tr_error *err)
         tr_session_open_tables(session, err) < 0 || tr_plan_make(&reset->plan, session, err) < 0)
         return err->code;
     reset->state = (struct tr_sink_state){.arena = &reset->arena};
-    if (!session->ops->stateless && session->ops->load(session->sink, &reset->state, err) < 0)
+    if (tr_sink_load(session->ops, session->sink, &reset->state, err) < 0)
         return err->code;
     tr_plan_store(&reset->plan, session, &reset->state);
     if (check_marker(reset, err) < 0)
@@ -110,8 +111,8 @@ static int print_plan(struct reset *reset, struct tr_error *err)
         tr_buf_printf(text, "the store has no marker and gets a new one\n");
     if (reset->request->drop) {
         tr_buf_printf(text, "--drop removes from the store %s:\n", session->context.consumer);
-        if (session->ops->drop_plan(session->sink, reset->tables, reset->table_count, text, err) <
-            0)
+        if (tr_sink_drop_plan(session->ops, session->sink, reset->tables, reset->table_count, text,
+                              err) < 0)
             return err->code;
         if (text->length > 0 && text->data[text->length - 1] != '\n')
             tr_buf_append_char(text, '\n');
@@ -227,8 +228,6 @@ static int claim(struct reset *reset, struct tr_error *err)
     const struct tr_session *session = &reset->session;
     struct tr_sink_progress *progress =
         tr_arena_alloc(&reset->arena, (reset->plan.part_count + 1) * sizeof(*progress));
-    if (session->ops->stateless)
-        return 0;
     if (progress == NULL)
         return tr_error_set(err, TR_ENOMEM, "no memory for progress");
     for (size_t i = 0; i < reset->plan.part_count; i++) {
@@ -248,7 +247,7 @@ static int claim(struct reset *reset, struct tr_error *err)
         .progress = progress,
         .progress_count = reset->plan.part_count,
     };
-    return session->ops->claim(session->sink, &mine, err);
+    return tr_sink_claim(session->ops, session->sink, &mine, err);
 }
 
 static int set_group(struct reset *reset, struct tr_error *err)
@@ -274,7 +273,7 @@ static int execute(struct reset *reset, struct tr_error *err)
     if (confirm(reset, err) < 0 || write_audit(reset, err) < 0)
         return err->code;
     if (reset->request->drop &&
-        session->ops->drop(session->sink, reset->tables, reset->table_count, err) < 0)
+        tr_sink_drop(session->ops, session->sink, reset->tables, reset->table_count, err) < 0)
         return err->code;
     if (claim(reset, err) < 0 || set_group(reset, err) < 0)
         return err->code;

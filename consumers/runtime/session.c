@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "sink_call.h"
+
 #define DEAD_QUEUE_BYTES (16u << 20)
 #define BATCH_BYTES_MIN (64u << 10)
 
@@ -28,6 +30,7 @@ int tr_session_init(struct tr_session *session, const struct tr_program *program
                     struct tr_error *err)
 {
     const struct tr_sink_ops *ops = program->ops;
+    tr_sink_assert(ops);
     const struct tr_runtime_settings *common =
         (const void *)((const char *)program->settings + ops->settings_common_offset);
     *session = (struct tr_session){
@@ -61,7 +64,7 @@ int tr_session_open_kafka(struct tr_session *session, struct tr_error *err)
 
 int tr_session_open_sink(struct tr_session *session, struct tr_error *err)
 {
-    return session->ops->open(&session->sink, &session->context, err);
+    return tr_sink_open(session->ops, &session->sink, &session->context, err);
 }
 
 int tr_session_open_tables(struct tr_session *session, struct tr_error *err)
@@ -153,7 +156,7 @@ void tr_session_done(struct tr_session *session)
     if (session->tables_open)
         tr_tables_done(&session->tables);
     if (session->sink != NULL)
-        session->ops->close(session->sink);
+        tr_sink_close(session->ops, session->sink);
     close_control(session);
     if (session->dead.producer != NULL)
         tr_kafka_producer_free(session->dead.producer);

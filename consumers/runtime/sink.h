@@ -7,9 +7,12 @@
  * lane, and a lane applies one batch at a time.
  *
  * Threads: open, load, claim, check, drop and close run in the main thread while no lane works;
- * lane operations run in that lane's thread.
+ * table in the main thread at any time; lane operations in that lane's thread (lane_open and
+ * lane_close in the main thread before and after it).
  *
- * All callbacks are required (tr_sink_* wrappers assert it) except where NULL is allowed.
+ * The runtime calls through sink_call.h, which asserts this contract. NULL is allowed for close,
+ * table, check, drop_plan, drop, lane_open and lane_close (a sink without lanes of its own is called
+ * with a lane of NULL), and for load, claim and progress of a stateless sink.
  */
 #ifndef TR_SINK_H
 #define TR_SINK_H

@@ -7,6 +7,7 @@
 #include "hash.h"
 #include "json_scan.h"
 #include "json_writer.h"
+#include "sink_call.h"
 
 #define NAME_BYTES_MAX 4096
 
@@ -171,7 +172,7 @@ static int take_shape(struct tr_tables *tables, const struct tr_shape *shape, st
         table->newest = shape;
     if (!table->taken)
         return 0;
-    if (!table->ready && tables->ops->table(tables->sink, &table->sink, shape, err) < 0)
+    if (!table->ready && tr_sink_take_table(tables->ops, tables->sink, &table->sink, shape, err) < 0)
         return tr_error_frame(err, "table %s.%s", table->sink.database.data,
                               table->sink.table.data);
     table->ready = true;

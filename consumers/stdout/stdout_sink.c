@@ -1,139 +1,97 @@
 /*
  * stdout_sink.c - the program tailrace-stdout: prints what a store would be given, a line of JSON
- * per row change. It is the worked example of how a store is added; it holds nothing, so it says
- * `stateless` and only the group's offsets count. Restarted, it may print a change twice.
+ * per row change. It is the worked example of how a store is added: a struct of settings, the
+ * operations, their table, and a main of one call. It holds nothing, so it is `stateless` and only
+ * the group's offsets count; after a crash it may print a change again.
  */
 #include <stdio.h>
 
-#include "log.h"
+#include "json_writer.h"
 #include "runtime.h"
 
 struct settings {
     struct tr_runtime_settings common;
 };
 
-/* Sink and lane are the same here: there is one lane, so that lines keep their order. */
 struct tr_sink {
-    int unused;
+    struct tr_buf line; /* of the only lane */
 };
 
-static struct tr_sink the_sink;
+struct tr_sink_lane {
+    struct tr_sink sink;
+};
 
 static int open_sink(struct tr_sink **out, const struct tr_sink_context *context,
                      struct tr_error *err)
 {
-    (void)context, (void)err;
-    *out = &the_sink;
+    static struct tr_sink_lane only;
+    const struct settings *settings = context->settings;
+    if (settings->common.lanes > 1)
+        return tr_error_set(err, TR_ECONFIG, "stdout.lanes: standard output has one lane");
+    tr_buf_init(&only.sink.line, 256 << 20);
+    *out = &only.sink;
     return 0;
 }
 
-static void close_sink(struct tr_sink *sink)
-{
-    (void)sink;
-}
-
-static int load(struct tr_sink *sink, struct tr_sink_state *state, struct tr_error *err)
-{
-    (void)sink, (void)err;
-    state->marked = false;
-    state->empty = true;
-    return 0;
-}
-
-static int claim(struct tr_sink *sink, const struct tr_sink_state *state, struct tr_error *err)
-{
-    (void)sink, (void)state, (void)err;
-    return 0;
-}
-
-static int take_table(struct tr_sink *sink, struct tr_sink_table *table,
-                      const struct tr_shape *shape, struct tr_error *err)
-{
-    (void)sink, (void)shape, (void)err;
-    tr_log(TR_LOG_INFO, "stdout", "table", TR_STR("database", table->database.data),
-           TR_STR("table", table->table.data), TR_END);
-    return 0;
-}
-
-static int check(struct tr_sink *sink, struct tr_error *err)
-{
-    (void)sink, (void)err;
-    return 0;
-}
-
-static int drop_plan(struct tr_sink *sink, struct tr_sink_table *const *tables, size_t count,
-                     struct tr_buf *lines, struct tr_error *err)
-{
-    (void)sink, (void)tables, (void)count, (void)err;
-    tr_buf_printf(lines, "nothing: standard output can't be taken back\n");
-    return 0;
-}
-
-static int drop(struct tr_sink *sink, struct tr_sink_table *const *tables, size_t count,
-                struct tr_error *err)
-{
-    (void)sink, (void)tables, (void)count, (void)err;
-    return 0;
-}
-
-static int lane_open(struct tr_sink *sink, unsigned number, struct tr_sink_lane **out,
+static int open_lane(struct tr_sink *sink, unsigned number, struct tr_sink_lane **out,
                      struct tr_error *err)
 {
-    if (number > 0)
-        return tr_error_set(err, TR_ECONFIG, "stdout.lanes: standard output has one lane");
-    *out = (struct tr_sink_lane *)(void *)sink;
+    (void)number, (void)err;
+    *out = (struct tr_sink_lane *)sink;
     return 0;
 }
 
-static void lane_close(struct tr_sink_lane *lane)
+static int print(struct tr_buf *line, struct tr_error *err)
 {
-    (void)lane;
+    int rc = tr_buf_check(line, "a line", err);
+    if (rc < 0)
+        return rc;
+    if (fwrite(line->data, 1, line->length, stdout) != line->length || fflush(stdout) != 0)
+        return tr_error_set(err, TR_ESTORE, "standard output can't be written to");
+    tr_buf_reset(line);
+    return 0;
 }
 
-static int flush(struct tr_error *err)
+static void write_record(struct tr_buf *line, const struct tr_sink_record *record)
 {
-    if (fflush(stdout) == 0)
-        return 0;
-    return tr_error_set(err, TR_ESTORE, "standard output can't be written to");
+    TR_JSON_LITERAL(line, "{\"op\":");
+    tr_json_text(line, tr_slice_of(record->remove ? "delete" : "write"));
+    tr_json_member(line, false, "version");
+    tr_json_int(line, record->version);
+    tr_json_member(line, false, "key");
+    tr_buf_append_slice(line, record->key);
+    tr_json_member(line, false, "row");
+    tr_buf_append_slice(line, record->data.length > 0 ? record->data : TR_SLICE("null"));
+    TR_JSON_LITERAL(line, "}\n");
 }
 
 static int apply(struct tr_sink_lane *lane, const struct tr_sink_batch *batch,
                  struct tr_sink_result *results, struct tr_error *err)
 {
-    (void)lane;
     for (size_t i = 0; i < batch->count; i++) {
-        const struct tr_sink_record *record = &batch->records[i];
-        printf("{\"op\":\"%s\",\"version\":%lld,\"key\":%.*s,\"row\":%.*s}\n",
-               record->remove ? "delete" : "write", (long long)record->version,
-               (int)record->key.length, record->key.data,
-               record->data.length > 0 ? (int)record->data.length : 4,
-               record->data.length > 0 ? record->data.data : "null");
+        write_record(&lane->sink.line, &batch->records[i]);
         results[i] = (struct tr_sink_result){TR_SINK_APPLIED, NULL};
     }
-    return flush(err);
+    return print(&lane->sink.line, err);
 }
 
 static int mark(struct tr_sink_lane *lane, struct tr_sink_table *table, enum tr_event_type type,
                 int64_t version, struct tr_error *err)
 {
-    (void)lane;
-    printf("{\"op\":\"%s\",\"version\":%lld,\"database\":%.*s,\"table\":%.*s}\n",
-           tr_event_type_name(type), (long long)version, (int)table->database.length,
-           table->database.data, (int)table->table.length, table->table.data);
-    return flush(err);
+    struct tr_buf *line = &lane->sink.line;
+    TR_JSON_LITERAL(line, "{\"op\":");
+    tr_json_text(line, tr_slice_of(tr_event_type_name(type)));
+    tr_json_member(line, false, "version");
+    tr_json_int(line, version);
+    tr_json_member(line, false, "database");
+    tr_json_text(line, table->database);
+    tr_json_member(line, false, "table");
+    tr_json_text(line, table->table);
+    TR_JSON_LITERAL(line, "}\n");
+    return print(line, err);
 }
 
-static int progress(struct tr_sink_lane *lane, const struct tr_sink_progress *done, size_t count,
-                    struct tr_error *err)
-{
-    (void)lane, (void)done, (void)count, (void)err;
-    return 0;
-}
-
-static const struct tr_option options[] = {
-    TR_RUNTIME_OPTIONS(struct settings, common),
-    {.key = NULL},
-};
+static const struct tr_option options[] = {TR_RUNTIME_OPTIONS(struct settings, common), {.key = NULL}};
 
 static const struct tr_sink_ops ops = {
     .name = "stdout",
@@ -146,18 +104,9 @@ static const struct tr_sink_ops ops = {
     .batch_records_max = 10000,
     .batch_bytes_max = 4 << 20,
     .open = open_sink,
-    .close = close_sink,
-    .load = load,
-    .claim = claim,
-    .table = take_table,
-    .check = check,
-    .drop_plan = drop_plan,
-    .drop = drop,
-    .lane_open = lane_open,
-    .lane_close = lane_close,
+    .lane_open = open_lane,
     .apply = apply,
     .mark = mark,
-    .progress = progress,
 };
 
 int main(int argc, char **argv)
