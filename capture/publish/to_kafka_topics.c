@@ -26,13 +26,18 @@ static int describe(struct tr_to_kafka *to, const char *name, struct tr_kafka_to
                     struct tr_error *err)
 {
     int attempt = 0;
-    int rc;
-    while ((rc = tr_kafka_topic_describe(to->producer, name, info, err)) == TR_EKAFKA_RETRY) {
+    for (;;) {
+        int rc = tr_kafka_topic_describe(to->producer, name, info, err);
+        /* A partition without a leader shows as none: wait for it. */
+        if (rc == 0 && info->exists && info->partitions == 0)
+            rc = tr_error_set(err, TR_EKAFKA_RETRY, "topic %s has partitions without a leader",
+                              name);
+        if (rc != TR_EKAFKA_RETRY)
+            return rc;
         rc = tr_to_kafka_again(to, &attempt, err);
         if (rc != 0)
             return rc;
     }
-    return rc;
 }
 
 int tr_to_kafka_make_own_topics(struct tr_to_kafka *to, struct tr_error *err)

@@ -1,0 +1,228 @@
+/* Batches, epochs, tables that need a snapshot, and the output file. */
+#include "cmocka_all.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "batch.h"
+#include "epochs.h"
+#include "needs.h"
+#include "to_file.h"
+
+static struct tr_record *add(struct tr_batch *batch, enum tr_record_kind kind, const char *key,
+                             const char *value)
+{
+    struct tr_error err = {0};
+    struct tr_record *rec = tr_batch_add(batch, &err);
+    assert_non_null(rec);
+    rec->kind = kind;
+    rec->key_at = (uint32_t)batch->text.length;
+    rec->key_length = (uint32_t)strlen(key);
+    tr_buf_append(&batch->text, key, strlen(key));
+    rec->value_at = (uint32_t)batch->text.length;
+    rec->value_length = (uint32_t)strlen(value);
+    rec->commit_at = rec->value_at + 1;
+    tr_buf_append(&batch->text, value, strlen(value));
+    return rec;
+}
+
+static void assert_text(struct tr_slice text, const char *expected)
+{
+    assert_int_equal(text.length, strlen(expected));
+    assert_memory_equal(text.data, expected, text.length);
+}
+
+static void test_records_keep_their_texts(void **state)
+{
+    (void)state;
+    struct tr_batch batch;
+    char key[32], value[32];
+    tr_batch_init(&batch);
+    for (int i = 0; i < 5000; i++) {
+        snprintf(key, sizeof(key), "k%d", i);
+        snprintf(value, sizeof(value), "value %d", i);
+        add(&batch, TR_RECORD_ROW, key, value);
+    }
+    assert_int_equal(batch.count, 5000);
+    assert_text(tr_batch_key(&batch, &batch.records[0]), "k0");
+    assert_text(tr_batch_value(&batch, &batch.records[4321]), "value 4321");
+    tr_batch_reset(&batch);
+    assert_true(tr_batch_empty(&batch));
+    assert_int_equal(batch.text.length, 0);
+    tr_batch_done(&batch);
+}
+
+static void test_truncate_goes_back(void **state)
+{
+    (void)state;
+    struct tr_batch batch;
+    tr_batch_init(&batch);
+    add(&batch, TR_RECORD_ROW, "a", "1");
+    struct tr_batch_fill fill = tr_batch_fill(&batch);
+    add(&batch, TR_RECORD_ROW, "b", "2");
+    add(&batch, TR_RECORD_TOMBSTONE, "c", "");
+    assert_text(tr_batch_key(&batch, tr_batch_last_row(&batch, 0)), "b");
+    tr_batch_truncate(&batch, fill);
+    assert_int_equal(batch.count, 1);
+    assert_text((struct tr_slice){batch.text.data, batch.text.length}, "a1");
+    assert_null(tr_batch_last_row(&batch, 1));
+    tr_batch_done(&batch);
+}
+
+static void test_tail_moves_with_its_texts(void **state)
+{
+    (void)state;
+    struct tr_batch batch, next;
+    struct tr_error err = {0};
+    tr_batch_init(&batch);
+    tr_batch_init(&next);
+    add(&next, TR_RECORD_ROW, "first", "0");
+    add(&batch, TR_RECORD_ROW, "a", "1");
+    add(&batch, TR_RECORD_ROW, "bb", "22");
+    add(&batch, TR_RECORD_ROW, "ccc", "333");
+    assert_int_equal(tr_batch_move_tail(&batch, 1, &next, &err), 0);
+    assert_int_equal(batch.count, 1);
+    assert_text((struct tr_slice){batch.text.data, batch.text.length}, "a1");
+    assert_int_equal(next.count, 3);
+    assert_text(tr_batch_key(&next, &next.records[1]), "bb");
+    assert_text(tr_batch_value(&next, &next.records[2]), "333");
+    tr_batch_done(&batch);
+    tr_batch_done(&next);
+}
+
+static void test_large_batches_give_memory_back(void **state)
+{
+    (void)state;
+    struct tr_batch batch;
+    tr_batch_init(&batch);
+    assert_non_null(tr_buf_reserve(&batch.text, (size_t)40 << 20));
+    tr_batch_reset(&batch);
+    assert_true(batch.text.capacity <= (size_t)12 << 20);
+    tr_batch_done(&batch);
+}
+
+/* ---- epochs ----------------------------------------------------------------------------------- */
+
+static struct tr_mark mark_at(uint64_t offset)
+{
+    struct tr_mark mark = {.place = {.file = "bin.000001", .offset = offset}};
+    return mark;
+}
+
+static void test_epochs_settle_in_order(void **state)
+{
+    (void)state;
+    static struct tr_epochs epochs;
+    struct tr_mark end = {0};
+    struct tr_mark first = mark_at(100), third = mark_at(300);
+    tr_epochs_init(&epochs);
+    struct tr_epoch *a = tr_epochs_open(&epochs, &first);
+    a->outstanding = 2;
+    struct tr_epoch *b = tr_epochs_open(&epochs, NULL);
+    b->outstanding = 1;
+    struct tr_epoch *c = tr_epochs_open(&epochs, &third);
+    c->outstanding = 1;
+    c->outstanding = 0; /* acknowledged first: must wait for the older ones */
+    assert_false(tr_epochs_settle(&epochs, &end));
+    a->outstanding = 0;
+    assert_true(tr_epochs_settle(&epochs, &end));
+    assert_int_equal(end.place.offset, 100);
+    assert_false(tr_epochs_settle(&epochs, &end));
+    b->outstanding = 0;
+    assert_true(tr_epochs_settle(&epochs, &end));
+    assert_int_equal(end.place.offset, 300);
+    assert_int_equal(epochs.count, 0);
+}
+
+static void test_epochs_without_an_end_move_nothing(void **state)
+{
+    (void)state;
+    static struct tr_epochs epochs;
+    struct tr_mark end = mark_at(7);
+    tr_epochs_init(&epochs);
+    for (int round = 0; round < 3; round++) {
+        while (!tr_epochs_full(&epochs))
+            tr_epochs_open(&epochs, NULL);
+        assert_false(tr_epochs_settle(&epochs, &end));
+        assert_int_equal(epochs.count, 0);
+    }
+    assert_int_equal(end.place.offset, 7);
+}
+
+/* ---- tables that need a snapshot ---------------------------------------------------------------- */
+
+static void test_needs_keep_the_first_version(void **state)
+{
+    (void)state;
+    struct tr_needs needs;
+    struct tr_error err = {0};
+    struct tr_slice shop = TR_SLICE("shop"), a = TR_SLICE("a"), why = TR_SLICE("ALTER TABLE a");
+    tr_needs_init(&needs);
+    assert_int_equal(tr_needs_add(&needs, shop, a, 10, why, &err), 0);
+    assert_int_equal(tr_needs_add(&needs, shop, a, 20, why, &err), 0);
+    assert_int_equal(tr_needs_since(&needs, TR_SLICE("shop.a")), 10);
+    assert_int_equal(tr_needs_since(&needs, TR_SLICE("shop.b")), 0);
+    tr_needs_clear(&needs, shop, a);
+    assert_int_equal(tr_needs_since(&needs, TR_SLICE("shop.a")), 0);
+    tr_needs_done(&needs);
+}
+
+/* ---- the output file ---------------------------------------------------------------------------- */
+
+static void test_file_is_appended_to(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/tailrace-test-XXXXXX", output[64], text[64] = "";
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, "old\n", 4), 4);
+    struct tr_to_file file;
+    struct tr_batch batch;
+    struct tr_error err = {0};
+    tr_batch_init(&batch);
+    tr_buf_append(&batch.text, "new\n", 4);
+    snprintf(output, sizeof(output), "file:%s", path);
+    assert_int_equal(tr_to_file_open(&file, output, &err), 0);
+    assert_int_equal(tr_to_file_batch(&file, &batch, &err), 0);
+    tr_to_file_close(&file);
+    assert_int_equal(pread(fd, text, sizeof(text) - 1, 0), 8);
+    assert_string_equal(text, "old\nnew\n");
+    close(fd);
+    unlink(path);
+    tr_batch_done(&batch);
+}
+
+static void test_full_disk_names_the_file(void **state)
+{
+    (void)state;
+    struct tr_to_file file;
+    struct tr_batch batch;
+    struct tr_error err = {0};
+    tr_batch_init(&batch);
+    tr_buf_append(&batch.text, "row\n", 4);
+    assert_int_equal(tr_to_file_open(&file, "file:/dev/full", &err), 0);
+    assert_int_equal(tr_to_file_batch(&file, &batch, &err), TR_ESTORE);
+    assert_non_null(strstr(err.text, "/dev/full"));
+    assert_non_null(strstr(err.text, "No space left"));
+    tr_to_file_close(&file);
+    tr_error_reset(&err);
+    assert_int_equal(tr_to_file_open(&file, "somewhere", &err), TR_EUSAGE);
+    tr_batch_done(&batch);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_records_keep_their_texts),
+        cmocka_unit_test(test_truncate_goes_back),
+        cmocka_unit_test(test_tail_moves_with_its_texts),
+        cmocka_unit_test(test_large_batches_give_memory_back),
+        cmocka_unit_test(test_epochs_settle_in_order),
+        cmocka_unit_test(test_epochs_without_an_end_move_nothing),
+        cmocka_unit_test(test_needs_keep_the_first_version),
+        cmocka_unit_test(test_file_is_appended_to),
+        cmocka_unit_test(test_full_disk_names_the_file),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

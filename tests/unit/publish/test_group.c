@@ -1,0 +1,381 @@
+/*
+ * The open group, driven as the events of a binlog drive it: what is published, what is undone,
+ * where `commit` stands, what happens after a broken connection.
+ */
+#include "cmocka_all.h"
+
+#include <stdio.h>
+
+#include "group.h"
+
+static struct tr_shape shape = {
+    .database = {"shop", 4},
+    .table = {"orders", 6},
+};
+
+struct fixture {
+    struct tr_group group;
+    struct tr_batch batch, next;
+    struct tr_error err;
+};
+
+static int set_up(void **state)
+{
+    static struct fixture fixture;
+    memset(&fixture, 0, sizeof(fixture));
+    tr_group_init(&fixture.group);
+    tr_batch_init(&fixture.batch);
+    tr_batch_init(&fixture.next);
+    *state = &fixture;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct fixture *fixture = *state;
+    tr_group_done(&fixture->group);
+    tr_batch_done(&fixture->batch);
+    tr_batch_done(&fixture->next);
+    return 0;
+}
+
+/* An event like {"id":7} with the place of `commit` before the brace. */
+static void put_row(struct fixture *fixture, struct tr_batch *batch, int id)
+{
+    struct tr_record *rec = tr_batch_add(batch, &fixture->err);
+    char text[64];
+    int length = snprintf(text, sizeof(text), "{\"id\":%d}", id);
+    assert_non_null(rec);
+    rec->key_at = rec->value_at = (uint32_t)batch->text.length;
+    rec->value_length = (uint32_t)length;
+    rec->commit_at = rec->value_at + (uint32_t)length - 1;
+    rec->ordinal = fixture->group.rows;
+    rec->shape = &shape;
+    tr_buf_append(&batch->text, text, (size_t)length);
+    tr_buf_append_char(&batch->text, '\n');
+}
+
+static enum tr_group_turn row(struct fixture *fixture, int id)
+{
+    enum tr_group_turn turn = tr_group_next_row(&fixture->group);
+    if (turn != TR_GROUP_PASS)
+        put_row(fixture, &fixture->batch, id);
+    return turn;
+}
+
+static void begin(struct fixture *fixture, int64_t xid)
+{
+    assert_int_equal(tr_group_begin(&fixture->group, xid, 100, false, &fixture->batch,
+                                    &fixture->err),
+                     0);
+}
+
+static void assert_output(const struct tr_batch *batch, const char *expected)
+{
+    char text[1024];
+    snprintf(text, sizeof(text), "%.*s", (int)batch->text.length,
+             batch->text.length == 0 ? "" : batch->text.data);
+    assert_string_equal(text, expected);
+}
+
+/* Every record still spans exactly one event. */
+static void assert_records_fit(const struct tr_batch *batch)
+{
+    for (size_t i = 0; i < batch->count; i++) {
+        struct tr_slice value = tr_batch_value(batch, &batch->records[i]);
+        assert_int_equal(value.data[0], '{');
+        assert_int_equal(value.data[value.length - 1], '}');
+    }
+}
+
+static void test_commit_stands_on_the_last_row(void **state)
+{
+    struct fixture *fixture = *state;
+    begin(fixture, 1);
+    row(fixture, 1);
+    row(fixture, 2);
+    assert_int_equal(tr_group_commit(&fixture->group, &fixture->batch, &fixture->err), 0);
+    begin(fixture, 2);
+    row(fixture, 3);
+    assert_int_equal(tr_group_commit(&fixture->group, &fixture->batch, &fixture->err), 0);
+    assert_output(&fixture->batch,
+                  "{\"id\":1}\n{\"id\":2,\"commit\":true}\n{\"id\":3,\"commit\":true}\n");
+    assert_records_fit(&fixture->batch);
+}
+
+static void test_empty_group_marks_nothing(void **state)
+{
+    struct fixture *fixture = *state;
+    begin(fixture, 1);
+    row(fixture, 1);
+    assert_int_equal(tr_group_commit(&fixture->group, &fixture->batch, &fixture->err), 0);
+    begin(fixture, 2);
+    assert_int_equal(tr_group_commit(&fixture->group, &fixture->batch, &fixture->err), 0);
+    assert_output(&fixture->batch, "{\"id\":1,\"commit\":true}\n");
+}
+
+static void test_rollback_to_takes_rows_back(void **state)
+{
+    struct fixture *fixture = *state;
+    struct tr_group *group = &fixture->group;
+    begin(fixture, 1);
+    row(fixture, 1);
+    assert_int_equal(tr_group_savepoint(group, TR_SLICE("s1"), &fixture->batch, &fixture->err), 0);
+    row(fixture, 2);
+    assert_int_equal(tr_group_savepoint(group, TR_SLICE("s2"), &fixture->batch, &fixture->err), 0);
+    row(fixture, 3);
+    /* Names compare as the server compares them. */
+    assert_int_equal(
+        tr_group_rollback_to(group, TR_SLICE("S1"), &fixture->batch, &fixture->err), 0);
+    row(fixture, 4);
+    /* The savepoint itself stays. */
+    assert_int_equal(
+        tr_group_rollback_to(group, TR_SLICE("s1"), &fixture->batch, &fixture->err), 0);
+    row(fixture, 5);
+    assert_int_equal(tr_group_commit(group, &fixture->batch, &fixture->err), 0);
+    assert_output(&fixture->batch, "{\"id\":1}\n{\"id\":5,\"commit\":true}\n");
+    assert_records_fit(&fixture->batch);
+}
+
+static void test_later_savepoints_die_with_a_rollback(void **state)
+{
+    struct fixture *fixture = *state;
+    struct tr_group *group = &fixture->group;
+    begin(fixture, 1);
+    assert_int_equal(tr_group_savepoint(group, TR_SLICE("a"), &fixture->batch, &fixture->err), 0);
+    row(fixture, 1);
+    assert_int_equal(tr_group_savepoint(group, TR_SLICE("b"), &fixture->batch, &fixture->err), 0);
+    assert_int_equal(tr_group_rollback_to(group, TR_SLICE("a"), &fixture->batch, &fixture->err), 0);
+    assert_int_equal(tr_group_rollback_to(group, TR_SLICE("b"), &fixture->batch, &fixture->err),
+                     TR_ESOURCE);
+    assert_non_null(strstr(fixture->err.text, "no such savepoint"));
+}
+
+static void test_savepoint_set_again_moves(void **state)
+{
+    struct fixture *fixture = *state;
+    struct tr_group *group = &fixture->group;
+    begin(fixture, 1);
+    assert_int_equal(tr_group_savepoint(group, TR_SLICE("a"), &fixture->batch, &fixture->err), 0);
+    row(fixture, 1);
+    assert_int_equal(tr_group_savepoint(group, TR_SLICE("a"), &fixture->batch, &fixture->err), 0);
+    row(fixture, 2);
+    assert_int_equal(tr_group_rollback_to(group, TR_SLICE("a"), &fixture->batch, &fixture->err), 0);
+    assert_int_equal(tr_group_commit(group, &fixture->batch, &fixture->err), 0);
+    assert_output(&fixture->batch, "{\"id\":1,\"commit\":true}\n");
+}
+
+static void test_rollback_leaves_earlier_groups_alone(void **state)
+{
+    struct fixture *fixture = *state;
+    begin(fixture, 1);
+    row(fixture, 1);
+    assert_int_equal(tr_group_commit(&fixture->group, &fixture->batch, &fixture->err), 0);
+    begin(fixture, 2);
+    row(fixture, 2);
+    row(fixture, 3);
+    assert_int_equal(
+        tr_group_void(&fixture->group, &fixture->batch, "is rolled back", &fixture->err), 0);
+    assert_false(fixture->group.open);
+    assert_output(&fixture->batch, "{\"id\":1,\"commit\":true}\n");
+}
+
+static void test_group_inside_a_group_stops(void **state)
+{
+    struct fixture *fixture = *state;
+    begin(fixture, 1);
+    assert_int_equal(tr_group_begin(&fixture->group, 2, 200, false, &fixture->batch, &fixture->err),
+                     TR_ESOURCE);
+}
+
+/* The reader's next batch after a large group's part went out. */
+static void swap_batches(struct fixture *fixture)
+{
+    struct tr_batch out = fixture->batch;
+    fixture->batch = fixture->next;
+    fixture->next = out;
+}
+
+static void go_out(struct fixture *fixture)
+{
+    tr_batch_reset(&fixture->next);
+    assert_int_equal(
+        tr_group_go_out(&fixture->group, &fixture->batch, &fixture->next, &fixture->err), 0);
+    swap_batches(fixture);
+}
+
+static void test_large_group_keeps_its_last_row(void **state)
+{
+    struct fixture *fixture = *state;
+    begin(fixture, 1);
+    row(fixture, 1);
+    row(fixture, 2);
+    row(fixture, 3);
+    go_out(fixture);
+    assert_output(&fixture->next, "{\"id\":1}\n{\"id\":2}\n");
+    assert_output(&fixture->batch, "{\"id\":3}\n");
+    assert_int_equal(tr_group_commit(&fixture->group, &fixture->batch, &fixture->err), 0);
+    assert_output(&fixture->batch, "{\"id\":3,\"commit\":true}\n");
+    assert_records_fit(&fixture->batch);
+}
+
+static void test_one_huge_row_waits_for_the_next(void **state)
+{
+    struct fixture *fixture = *state;
+    begin(fixture, 1);
+    row(fixture, 1);
+    go_out(fixture);
+    assert_output(&fixture->next, "");
+    assert_output(&fixture->batch, "{\"id\":1}\n");
+    assert_int_equal(fixture->group.out, 0);
+    assert_int_equal(
+        tr_group_void(&fixture->group, &fixture->batch, "is rolled back", &fixture->err), 0);
+}
+
+static void test_void_after_rows_went_out_stops(void **state)
+{
+    struct fixture *fixture = *state;
+    begin(fixture, 1);
+    row(fixture, 1);
+    row(fixture, 2);
+    go_out(fixture);
+    assert_int_equal(
+        tr_group_void(&fixture->group, &fixture->batch, "is rolled back", &fixture->err),
+        TR_ESOURCE);
+    assert_non_null(strstr(fixture->err.text, "shop.orders"));
+    assert_non_null(strstr(fixture->err.text, "offset 100"));
+}
+
+static void test_savepoint_behind_what_went_out(void **state)
+{
+    struct fixture *fixture = *state;
+    struct tr_group *group = &fixture->group;
+    begin(fixture, 1);
+    assert_int_equal(tr_group_savepoint(group, TR_SLICE("a"), &fixture->batch, &fixture->err), 0);
+    row(fixture, 1);
+    row(fixture, 2);
+    assert_int_equal(tr_group_savepoint(group, TR_SLICE("b"), &fixture->batch, &fixture->err), 0);
+    go_out(fixture);
+    row(fixture, 3);
+    /* Row 2 is held and stays, row 3 goes. */
+    assert_int_equal(tr_group_rollback_to(group, TR_SLICE("b"), &fixture->batch, &fixture->err), 0);
+    assert_output(&fixture->batch, "{\"id\":2}\n");
+    /* Row 1 is out. */
+    assert_int_equal(tr_group_rollback_to(group, TR_SLICE("a"), &fixture->batch, &fixture->err),
+                     TR_ESOURCE);
+}
+
+static void test_broken_connection_drops_held_rows(void **state)
+{
+    struct fixture *fixture = *state;
+    begin(fixture, 1);
+    row(fixture, 1);
+    tr_group_break(&fixture->group, &fixture->batch);
+    assert_output(&fixture->batch, "");
+    begin(fixture, 1);
+    assert_int_equal(row(fixture, 1), TR_GROUP_PUBLISH);
+    assert_int_equal(tr_group_commit(&fixture->group, &fixture->batch, &fixture->err), 0);
+    assert_output(&fixture->batch, "{\"id\":1,\"commit\":true}\n");
+}
+
+/* A large group of rows 1 to 4, with 2 undone, of which 1 and 3 went out. */
+static void send_half(struct fixture *fixture)
+{
+    struct tr_group *group = &fixture->group;
+    begin(fixture, 1);
+    row(fixture, 1);
+    assert_int_equal(tr_group_savepoint(group, TR_SLICE("a"), &fixture->batch, &fixture->err), 0);
+    row(fixture, 2);
+    assert_int_equal(tr_group_rollback_to(group, TR_SLICE("a"), &fixture->batch, &fixture->err), 0);
+    row(fixture, 3);
+    row(fixture, 4);
+    go_out(fixture);
+    assert_output(&fixture->next, "{\"id\":1}\n{\"id\":3}\n");
+    tr_group_break(group, &fixture->batch);
+    assert_output(&fixture->batch, "");
+}
+
+static int compare(struct fixture *fixture, int id)
+{
+    struct tr_batch_fill from = tr_batch_fill(&fixture->batch);
+    assert_int_equal(row(fixture, id), TR_GROUP_COMPARE);
+    return tr_group_compare(&fixture->group, &fixture->batch, from, &fixture->err);
+}
+
+static void test_rows_that_went_out_are_passed_over(void **state)
+{
+    struct fixture *fixture = *state;
+    struct tr_group *group = &fixture->group;
+    send_half(fixture);
+    begin(fixture, 1);
+    assert_int_equal(row(fixture, 1), TR_GROUP_PASS);
+    assert_int_equal(tr_group_savepoint(group, TR_SLICE("a"), &fixture->batch, &fixture->err), 0);
+    assert_int_equal(row(fixture, 2), TR_GROUP_PASS);
+    assert_int_equal(tr_group_rollback_to(group, TR_SLICE("a"), &fixture->batch, &fixture->err), 0);
+    assert_int_equal(compare(fixture, 3), 0);
+    assert_int_equal(row(fixture, 4), TR_GROUP_PUBLISH);
+    assert_int_equal(tr_group_commit(group, &fixture->batch, &fixture->err), 0);
+    assert_output(&fixture->batch, "{\"id\":4,\"commit\":true}\n");
+}
+
+static void test_other_row_at_that_number_stops(void **state)
+{
+    struct fixture *fixture = *state;
+    send_half(fixture);
+    begin(fixture, 1);
+    row(fixture, 1);
+    row(fixture, 2);
+    assert_int_equal(compare(fixture, 33), TR_ESTATE);
+}
+
+static void test_other_group_in_its_place_stops(void **state)
+{
+    struct fixture *fixture = *state;
+    send_half(fixture);
+    assert_int_equal(tr_group_begin(&fixture->group, 9, 100, false, &fixture->batch, &fixture->err),
+                     TR_ESTATE);
+}
+
+static void test_shorter_group_in_its_place_stops(void **state)
+{
+    struct fixture *fixture = *state;
+    send_half(fixture);
+    begin(fixture, 1);
+    row(fixture, 1);
+    assert_int_equal(tr_group_commit(&fixture->group, &fixture->batch, &fixture->err), TR_ESTATE);
+}
+
+static void test_file_end_after_half_went_out_stops(void **state)
+{
+    struct fixture *fixture = *state;
+    send_half(fixture);
+    assert_int_equal(tr_group_void(&fixture->group, NULL, "is cut off by the end of its file",
+                                   &fixture->err),
+                     TR_ESOURCE);
+}
+
+#define GROUP_TEST(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        GROUP_TEST(test_commit_stands_on_the_last_row),
+        GROUP_TEST(test_empty_group_marks_nothing),
+        GROUP_TEST(test_rollback_to_takes_rows_back),
+        GROUP_TEST(test_later_savepoints_die_with_a_rollback),
+        GROUP_TEST(test_savepoint_set_again_moves),
+        GROUP_TEST(test_rollback_leaves_earlier_groups_alone),
+        GROUP_TEST(test_group_inside_a_group_stops),
+        GROUP_TEST(test_large_group_keeps_its_last_row),
+        GROUP_TEST(test_one_huge_row_waits_for_the_next),
+        GROUP_TEST(test_void_after_rows_went_out_stops),
+        GROUP_TEST(test_savepoint_behind_what_went_out),
+        GROUP_TEST(test_broken_connection_drops_held_rows),
+        GROUP_TEST(test_rows_that_went_out_are_passed_over),
+        GROUP_TEST(test_other_row_at_that_number_stops),
+        GROUP_TEST(test_other_group_in_its_place_stops),
+        GROUP_TEST(test_shorter_group_in_its_place_stops),
+        GROUP_TEST(test_file_end_after_half_went_out_stops),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
