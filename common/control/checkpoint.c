@@ -22,6 +22,8 @@ static void write_server(struct tr_buf *out, const struct tr_checkpoint *checkpo
     tr_json_uint(out, checkpoint->last_stamp);
     tr_json_member(out, false, "last_crc");
     tr_json_uint(out, checkpoint->last_crc);
+    tr_json_member(out, false, "last_length");
+    tr_json_uint(out, checkpoint->last_length);
     tr_buf_append_char(out, '}');
 }
 
@@ -98,6 +100,7 @@ static const struct field server_fields[] = {
     FIELD(tr_checkpoint, last_type, "last_type", FIELD_U32),
     FIELD(tr_checkpoint, last_stamp, "last_stamp", FIELD_U32),
     FIELD(tr_checkpoint, last_crc, "last_crc", FIELD_U32),
+    FIELD(tr_checkpoint, last_length, "last_length", FIELD_U32),
     {0},
 };
 

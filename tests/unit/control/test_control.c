@@ -130,6 +130,7 @@ static void test_checkpoint_written(void **state)
                                        .last_type = 16,
                                        .last_stamp = 1764000100,
                                        .last_crc = 17,
+                                       .last_length = 31,
                                        .file = "bin.000003",
                                        .offset = 5433,
                                        .base = 81518244,
