@@ -92,6 +92,17 @@ static int add_marker(struct statement_state *state, enum tr_event_type type,
     return tr_buf_check(text, "a batch", err);
 }
 
+/* Names come in the character set of the statement's client; others than UTF-8 can't be matched. */
+static int check_names(struct tr_slice database, struct tr_slice table, struct tr_error *err)
+{
+    if (tr_json_utf8_valid(database.data, database.length) &&
+        tr_json_utf8_valid(table.data, table.length))
+        return 0;
+    return tr_error_set(err, TR_ESOURCE,
+                        "a statement names a table in another character set than UTF-8, so which "
+                        "one can't be told: go on behind it with --start FILE:POS --force-start");
+}
+
 /* TRUNCATE or DROP of one table. A table without a shape never had a row in a topic. */
 static int remove_rows(struct statement_state *state, enum tr_event_type type,
                        struct tr_slice database, struct tr_slice table, struct tr_error *err)
@@ -100,6 +111,9 @@ static int remove_rows(struct statement_state *state, enum tr_event_type type,
     tr_schema_ddl(reader->schema, database, table, state->version);
     if (!captured(reader, database, table))
         return 0;
+    int rc = check_names(database, table, err);
+    if (rc != 0)
+        return rc;
     if (reader->needs != NULL)
         tr_needs_clear(reader->needs, database, table);
     const struct tr_shape *shape =
@@ -287,8 +301,9 @@ static int mark_risky(struct statement_state *state, struct tr_slice database,
         return 0;
     tr_log(TR_LOG_WARN, "schema", "a statement may have changed old rows: table needs a snapshot",
            TR_STR("position_file", reader->place.file), TR_INT("position", state->start), TR_END);
-    if (reader->needs == NULL)
-        return 0;
+    int rc = check_names(database, table, err);
+    if (rc != 0 || reader->needs == NULL)
+        return rc;
     return tr_needs_add(reader->needs, database, table, state->version, state->query.text, err);
 }
 

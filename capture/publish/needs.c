@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#include "json_writer.h"
+
 #define REASON_MAX 200
 
 void tr_needs_init(struct tr_needs *needs)
@@ -34,13 +36,19 @@ static uint32_t find(const struct tr_needs *needs, struct tr_slice name)
     return i;
 }
 
-/* Not in the middle of a character. */
-static size_t cut_at(struct tr_slice text)
+/* A statement comes in its client's character set: what isn't UTF-8 then loses its odd letters. */
+static char *copy_reason(struct tr_slice text, size_t *length)
 {
-    size_t length = text.length < REASON_MAX ? text.length : REASON_MAX;
-    while (length > 0 && length < text.length && (text.data[length] & 0xc0) == 0x80)
-        length--;
-    return length;
+    *length = text.length < REASON_MAX ? text.length : REASON_MAX;
+    while (*length > 0 && *length < text.length && (text.data[*length] & 0xc0) == 0x80)
+        (*length)--;
+    char *copy = strndup(text.length == 0 ? "" : text.data, *length);
+    if (copy == NULL || tr_json_utf8_valid(copy, *length))
+        return copy;
+    for (size_t i = 0; i < *length; i++)
+        if ((copy[i] & 0x80) != 0)
+            copy[i] = '?';
+    return copy;
 }
 
 /* Under the lock. */
@@ -55,9 +63,9 @@ static int append(struct tr_needs *needs, struct tr_slice name, int64_t version,
         needs->items = items;
         needs->capacity = capacity;
     }
-    size_t reason_length = cut_at(reason);
+    size_t reason_length;
     char *name_copy = strndup(name.data, name.length);
-    char *reason_copy = strndup(reason.length == 0 ? "" : reason.data, reason_length);
+    char *reason_copy = copy_reason(reason, &reason_length);
     if (name_copy == NULL || reason_copy == NULL) {
         free(name_copy);
         free(reason_copy);

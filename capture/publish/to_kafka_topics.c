@@ -102,7 +102,8 @@ static int make_data_topic(struct tr_to_kafka *to, const char *name, struct tr_e
 static int fit_batches(struct tr_to_kafka *to, const struct tr_topic_state *state,
                        struct tr_error *err)
 {
-    int64_t room = state->message_bytes_max - state->message_bytes_max / 20;
+    /* Compression that doesn't help makes a batch a little larger. */
+    int64_t room = state->message_bytes_max - state->message_bytes_max / 64 - 512;
     if (state->message_bytes_max == 0 || to->own_batch_size || room >= to->batch_size ||
         room < BATCH_SIZE_MIN)
         return 0;
