@@ -75,8 +75,9 @@ static int read_alias(struct tr_es_client *client, const struct tr_es_table *tab
     struct tr_json_cursor indices;
     struct tr_json_value name, value;
     int rc = tr_json_open(&indices, reply_of(client), err);
-    if (rc == 0)
-        rc = tr_json_next(&indices, &name, &value, err);
+    if (rc != 0)
+        return rc;
+    rc = tr_json_next(&indices, &name, &value, err);
     if (rc != 1)
         return rc < 0 ? rc : foreign(table, "there is nothing behind the alias", err);
     struct tr_slice plain = {name.text.data + 1, name.text.length - 2};
@@ -303,7 +304,7 @@ static int remember(struct tr_es_table *table, const struct tr_shape *shape, str
 {
     if (table->ready_count == table->ready_capacity) {
         size_t capacity = table->ready_capacity == 0 ? 4 : table->ready_capacity * 2;
-        const struct tr_shape **ready = realloc(table->ready, capacity * sizeof(*ready));
+        const struct tr_shape **ready = realloc(table->ready, capacity * sizeof(void *));
         if (ready == NULL)
             return tr_error_set(err, TR_ENOMEM, "no memory for a table's shapes");
         table->ready = ready;

@@ -49,15 +49,15 @@ int tr_es_check_settings(const struct tr_node *settings, const char *table, stru
     return 0;
 }
 
-static char lower(char c)
-{
-    return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
-}
-
+/* ASCII only: the server says when anything else is not in lower case. */
 static void append_lower(struct tr_buf *out, struct tr_slice text)
 {
-    for (size_t i = 0; i < text.length; i++)
-        tr_buf_append_char(out, lower(text.data[i]));
+    static const char upper[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
+    static const char lower[] = "abcdefghijklmnopqrstuvwxyz";
+    for (size_t i = 0; i < text.length; i++) {
+        const char *found = memchr(upper, text.data[i], sizeof(upper) - 1);
+        tr_buf_append_char(out, found != NULL ? lower[found - upper] : text.data[i]);
+    }
 }
 
 int tr_es_alias(struct tr_buf *out, const struct tr_sink_table *table, struct tr_error *err)

@@ -207,7 +207,7 @@ void tr_es_error_reason(struct tr_slice text, struct tr_buf *out)
     }
     size_t length = text.length < REASON_BYTES_MAX ? text.length : REASON_BYTES_MAX;
     for (size_t i = 0; i < length; i++)
-        tr_buf_append_char(out, (unsigned char)text.data[i] < 0x20 ? ' ' : text.data[i]);
+        tr_buf_append(out, (unsigned char)text.data[i] < 0x20 ? " " : &text.data[i], 1);
     if (!out->failed)
         shorten(out, start);
 }
