@@ -23,7 +23,10 @@ static void on_log(const rd_kafka_t *rk, int level, const char *facility, const 
     const char *thread_end = text[0] == '[' ? strstr(text, "]: ") : NULL;
     const char *said = thread_end == NULL ? text : thread_end + 3;
     if (strcmp(facility, "FAIL") == 0)
-        tr_log(TR_LOG_WARN, "kafka", "connection failed, retrying", TR_STR("text", said), TR_END);
+        tr_log(TR_LOG_WARN, "kafka",
+               strstr(said, "authentication error") != NULL ? "connection refused to us"
+                                                            : "connection failed, retrying",
+               TR_STR("text", said), TR_END);
     else if (strcmp(facility, "CONFWARN") == 0)
         tr_log(TR_LOG_DEBUG, "kafka", "librdkafka", TR_STR("facility", facility),
                TR_STR("text", said), TR_END);
@@ -52,8 +55,8 @@ static void on_error(rd_kafka_t *rk, int native, const char *reason, void *opaqu
                  (code == RD_KAFKA_RESP_ERR__SSL && is_certificate_problem(reason));
     if (fault)
         tr_kafka_client_note_fault(client, code, reason);
-    else
-        tr_kafka_client_note_trouble(client, reason);
+    else if (code != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN || !atomic_load(&client->troubled))
+        tr_kafka_client_note_trouble(client, reason); /* "all are down" would hide the reason */
 }
 
 /* Every few seconds: the only sign that an idle client has a connection again. */
@@ -176,7 +179,7 @@ void tr_kafka_client_note_fault(struct tr_kafka_client *client, rd_kafka_resp_er
 void tr_kafka_client_note_trouble(struct tr_kafka_client *client, const char *text)
 {
     pthread_mutex_lock(&client->lock);
-    bool first = client->trouble[0] == '\0';
+    bool first = client->trouble[0] == '\0' && client->fault_native == 0;
     snprintf(client->trouble, sizeof(client->trouble), "%s", text);
     atomic_store(&client->troubled, true);
     pthread_mutex_unlock(&client->lock);

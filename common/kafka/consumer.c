@@ -7,6 +7,8 @@
 
 #include "log.h"
 
+#define TEXT_OF(number) TEXT_OF_(number)
+#define TEXT_OF_(number) #number
 #define FETCH_BYTES_MAX (50u << 20)    /* librdkafka's default for one answer */
 #define PARTITION_BYTES_MAX (1u << 20) /* and for one partition in it */
 
@@ -30,14 +32,21 @@ static size_t at_most(size_t value, size_t limit)
     return value < limit ? value : limit;
 }
 
+/* Half of the bound is for the queue, because a message in it takes more memory than its bytes. */
+static size_t queue_share(const struct tr_kafka_consumer_config *config)
+{
+    size_t least = 1u << 20;
+    return (config->queue_bytes_max < least ? least : config->queue_bytes_max) / 2;
+}
+
 static int make_conf(rd_kafka_conf_t **conf, const struct tr_kafka_consumer_config *config,
                      struct tr_error *err)
 {
     char kbytes[32], fetch[32], partition[32];
-    size_t bytes = config->queue_bytes_max < (1u << 20) ? (1u << 20) : config->queue_bytes_max;
-    /* One answer more than the bound may arrive, and messages in the queue have headers of their
-     * own in memory: half of the bound for the queue, a quarter for an answer. */
-    snprintf(kbytes, sizeof(kbytes), "%zu", bytes / 2 / 1024);
+    size_t bytes = queue_share(config);
+    /* An answer comes compressed and is unpacked at once, on top of a queue that was not yet full:
+     * small enough for that, large enough for a fast reader. */
+    snprintf(kbytes, sizeof(kbytes), "%zu", bytes / 1024);
     snprintf(fetch, sizeof(fetch), "%zu", at_most(bytes / 4, FETCH_BYTES_MAX));
     snprintf(partition, sizeof(partition), "%zu", at_most(bytes / 8, PARTITION_BYTES_MAX));
     const struct tr_kafka_setting defaults[] = {
@@ -48,7 +57,7 @@ static int make_conf(rd_kafka_conf_t **conf, const struct tr_kafka_consumer_conf
         {"message.max.bytes", partition},
         {"receive.message.max.bytes", "1000000000"},
         {"queued.max.messages.kbytes", kbytes},
-        {"queued.min.messages", "1000000"},
+        {"queued.min.messages", TEXT_OF(KAFKA_QUEUED_MESSAGES)},
         /* Also the pause after a full queue, which would otherwise starve a fast reader. */
         {"fetch.error.backoff.ms", "50"},
         {"log.connection.close", "false"},
@@ -87,6 +96,7 @@ int tr_kafka_consumer_new(struct tr_kafka_consumer **out,
     consumer->context = config->context;
     consumer->assigned = config->assigned;
     consumer->revoked = config->revoked;
+    consumer->queue_bytes = queue_share(config);
     snprintf(consumer->group, sizeof(consumer->group), "%s", config->group);
     tr_kafka_rebalance_register(conf);
     rd_kafka_conf_set_offset_commit_cb(conf, on_commit);
@@ -209,7 +219,7 @@ static int take_error(struct tr_kafka_consumer *consumer, const rd_kafka_message
 static int hand_over(struct tr_kafka_consumer *consumer, size_t got,
                      struct tr_kafka_message *messages, struct tr_error *err)
 {
-    size_t count = 0;
+    size_t count = 0, bytes = 0;
     int rc = 0;
     for (size_t i = 0; i < got; i++) {
         rd_kafka_message_t *from = consumer->taken[i];
@@ -223,11 +233,14 @@ static int hand_over(struct tr_kafka_consumer *consumer, size_t got,
             continue;
         }
         partition->expected = from->offset + 1;
+        bytes += from->len + from->key_len;
         tr_kafka_message_fill(&messages[count], from);
         messages[count++].topic = partition->topic;
     }
-    if (rc == 0)
+    if (rc == 0) {
+        tr_kafka_wake(consumer, count, bytes);
         return (int)count;
+    }
     consumer->stop = *err;
     while (count > 0)
         tr_kafka_message_free(&messages[--count]);

@@ -7,7 +7,8 @@
 
 #include "client.h"
 
-#define KAFKA_TAKE_MAX 4096 /* messages of one call */
+#define KAFKA_TAKE_MAX 4096           /* messages of one call */
+#define KAFKA_QUEUED_MESSAGES 1000000 /* and of librdkafka's queue */
 
 /* A partition that is ours now. */
 struct consumer_partition {
@@ -36,6 +37,9 @@ struct tr_kafka_consumer {
     bool pending_assign; /* else revoke */
     bool closing;
     struct tr_error stop; /* what ended this consumer */
+    size_t queue_bytes;   /* at which librdkafka stops fetching */
+    size_t message_bytes; /* of late, on average */
+    bool was_full;        /* the queue was at least half full since the last wake */
     rd_kafka_message_t *taken[KAFKA_TAKE_MAX];
 };
 
@@ -46,5 +50,10 @@ int tr_kafka_rebalance_serve(struct tr_kafka_consumer *consumer,
                              struct tr_error *err) TR_MUST_CHECK;
 /* Gives up what is pending, before closing. */
 void tr_kafka_rebalance_abandon(struct tr_kafka_consumer *consumer);
+
+/* ---- wake.c ---- */
+
+/* After each batch: wakes the fetching threads when there is room again. */
+void tr_kafka_wake(struct tr_kafka_consumer *consumer, size_t taken, size_t taken_bytes);
 
 #endif

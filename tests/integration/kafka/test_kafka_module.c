@@ -162,19 +162,25 @@ static void on_revoked(void *context, const struct tr_kafka_partition *partition
     member->count = 0;
 }
 
-static void join(struct member *member, const char *group, const char *topic)
+static void join_with(struct member *member, const char *group, const char *topic,
+                      size_t queue_bytes)
 {
     struct tr_kafka_consumer_config config = {
         .properties = &properties,
         .client_id = "test",
         .group = group,
-        .queue_bytes_max = 8 << 20,
+        .queue_bytes_max = queue_bytes,
         .context = member,
         .assigned = on_assigned,
         .revoked = on_revoked,
     };
     assert_ok(tr_kafka_consumer_new(&member->consumer, &config, &err));
     assert_ok(tr_kafka_consumer_subscribe(member->consumer, &topic, 1, &err));
+}
+
+static void join(struct member *member, const char *group, const char *topic)
+{
+    join_with(member, group, topic, 8 << 20);
 }
 
 /* Takes once; counts each record in `seen` by its number. Returns how many came. */
@@ -535,6 +541,45 @@ static void test_pause(void **state)
     tr_kafka_producer_free(producer);
 }
 
+/* The topic is many times the queue's bound, and reading it must not wait at each time that the
+ * queue was full (a second each, unless the fetching threads are woken). */
+static void test_small_queue(void **state)
+{
+    (void)state;
+    char name[100], group[100], filler[1000];
+    struct tr_kafka_message messages[64];
+    struct counts counts;
+    struct member member = {.start = 0};
+    struct tr_kafka_producer *producer = open_producer(&counts);
+    create_topic(producer, unique("small", name), 4);
+    for (size_t i = 0; i < sizeof(filler); i++)
+        filler[i] = (char)('!' + tr_clock_random() % 90);
+    for (int i = 0; i < MESSAGES; i++) {
+        struct tr_kafka_out out = {.topic = name,
+                                   .partition = i % 4,
+                                   .key = TR_SLICE("k"),
+                                   .value = {filler, 900 + (size_t)i % 100}};
+        assert_ok(tr_kafka_producer_send(producer, &out, &err));
+    }
+    assert_ok(tr_kafka_producer_flush(producer, 20000, &err));
+    join_with(&member, unique("g", group), name, 1 << 20);
+    int64_t first_us = 0, until = tr_clock_mono_us() + WAIT_US;
+    int taken = 0;
+    while (taken < MESSAGES && tr_clock_mono_us() < until) {
+        int got = tr_kafka_consumer_take(member.consumer, messages, 64, 100, &err);
+        assert_ok(got);
+        first_us = first_us == 0 && got > 0 ? tr_clock_mono_us() : first_us;
+        taken += got;
+        for (int i = 0; i < got; i++)
+            tr_kafka_message_free(&messages[i]);
+        tr_clock_sleep_ms(got > 0 ? 1 : 0);
+    }
+    assert_int_equal(taken, MESSAGES);
+    assert_true(tr_clock_mono_us() - first_us < 8000000);
+    tr_kafka_consumer_close(member.consumer);
+    tr_kafka_producer_free(producer);
+}
+
 static void test_out_of_range(void **state)
 {
     (void)state;
@@ -570,6 +615,7 @@ int main(void)
         cmocka_unit_test_setup(test_group, reset_error),
         cmocka_unit_test_setup(test_rebalance, reset_error),
         cmocka_unit_test_setup(test_pause, reset_error),
+        cmocka_unit_test_setup(test_small_queue, reset_error),
         cmocka_unit_test_setup(test_out_of_range, reset_error),
     };
     return cmocka_run_group_tests(tests, find_broker, NULL);
