@@ -56,7 +56,7 @@ static void append_lower(struct tr_buf *out, struct tr_slice text)
     static const char lower[] = "abcdefghijklmnopqrstuvwxyz";
     for (size_t i = 0; i < text.length; i++) {
         const char *found = memchr(upper, text.data[i], sizeof(upper) - 1);
-        tr_buf_append_char(out, found != NULL ? lower[found - upper] : text.data[i]);
+        tr_buf_append(out, found != NULL ? &lower[found - upper] : &text.data[i], 1);
     }
 }
 
