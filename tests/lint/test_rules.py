@@ -110,17 +110,19 @@ class RuleTest(unittest.TestCase):
     def test_reference(self):
         pages = self.folder / "pages"
         pages.mkdir()
+        names = ["tailrace-a", "tailrace-b", "tailrace-c"]
         self.program("tailrace-a", "# a\n")
         self.program("tailrace-b", "# b\n")
         self.program("tailrace-c", "line\n" * 61)
         (pages / "tailrace-a.md").write_text("# a\n")
         (pages / "tailrace-c.md").write_text("line\n" * 61)
         (pages / "tailrace-gone.md").write_text("")
-        found = list(reference.check(self.folder, pages))
+        found = list(reference.check(self.folder, pages, names))
         self.assert_found(found, "tailrace-b.md: differs", "tailrace-c: help has 61 lines",
                           "tailrace-gone.md: there is no such program")
-        reference.write(self.folder, pages)
-        self.assert_found(list(reference.check(self.folder, pages)), "tailrace-c: help has 61 lines")
+        reference.write(self.folder, pages, names)
+        found = list(reference.check(self.folder, pages, names))
+        self.assert_found(found, "tailrace-c: help has 61 lines")
 
 
 if __name__ == "__main__":
