@@ -29,7 +29,7 @@ int tr_compress_inflate(struct cursor *cursor, struct tr_buf *out, int64_t *more
     if (cursor->bad)
         return damaged(err);
     /* The factor is beyond what zlib can reach: a damaged length must not cost memory. */
-    if (plain > UINT32_MAX || plain > (uint64_t)packed * 1100)
+    if (plain == 0 || plain > UINT32_MAX || plain > (uint64_t)packed * 1100)
         return damaged(err);
     char *to = tr_buf_reserve(out, (size_t)plain);
     if (to == NULL)
