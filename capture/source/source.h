@@ -4,8 +4,8 @@
  *
  * Owned by the reading thread, which blocks all signals; only tr_source_wake may be called from
  * another one. Errors: TR_ESOURCE_RETRY = connect again with back-off (network, server shut down,
- * killed dump thread, read time-out); TR_ESOURCE = a person must act, and the text has the statement
- * that helps; TR_ESTATE = the position cannot be resumed (purged, another server).
+ * killed dump thread, read time-out); TR_ESOURCE = a person must act, and the text has the
+ * statement that helps; TR_ESTATE = the position cannot be resumed (purged, another server).
  */
 #ifndef TR_SOURCE_H
 #define TR_SOURCE_H
@@ -21,12 +21,12 @@ struct tr_source_settings { /* filled by the options table */
     const char *socket;
     const char *user;
     const char *password;
-    int64_t server_id;        /* 0 = derived from pipeline name and host name */
-    int tls_mode;             /* disabled, preferred, required, verify_ca, verify_identity */
+    int64_t server_id; /* 0 = derived from pipeline name and host name */
+    int tls_mode;      /* disabled, preferred, required, verify_ca, verify_identity */
     const char *tls_ca, *tls_cert, *tls_key;
     int64_t connect_timeout_ms;
-    int64_t heartbeat_ms;     /* 1 s; the read time-out is 4 of them */
-    int unlogged_cascades;    /* refuse, accept */
+    int64_t heartbeat_ms;  /* 1 s; the read time-out is 4 of them */
+    int unlogged_cascades; /* refuse, accept */
 };
 
 extern const struct tr_option tr_source_options[]; /* section "source" */
@@ -72,15 +72,16 @@ int tr_source_dump(struct tr_source *source, const char *file, uint64_t offset,
                    struct tr_error *err) TR_MUST_CHECK;
 /*
  * The next event, borrowed until the next call: 1 = got one, TR_E… Blocks up to the read time-out;
- * heartbeats come out as events. TR_ESOURCE_RETRY with *truncated set: the file ends in the middle of an event
- * (error 1236): void the open group and go on with tr_source_file_after.
+ * heartbeats come out as events. TR_ESOURCE_RETRY with *truncated set: the file ends in the middle
+ * of an event (error 1236): void the open group and go on with tr_source_file_after.
  */
-int tr_source_read(struct tr_source *source, const uint8_t **data, size_t *length,
-                   bool *truncated, struct tr_error *err) TR_MUST_CHECK;
+int tr_source_read(struct tr_source *source, const uint8_t **data, size_t *length, bool *truncated,
+                   struct tr_error *err) TR_MUST_CHECK;
 /* From any thread: makes a blocking read return TR_ESTOPPED. */
 void tr_source_wake(struct tr_source *source);
 
-/* ---- catalogue ---------------------------------------------------------------------------------- */
+/* ---- catalogue ----------------------------------------------------------------------------------
+ */
 
 /* Refines the columns of `table` (json, uuid, inet4, inet6) where the catalogue's columns still
  * match it, and returns in key/key_count the best unique key over NOT NULL columns when the table
@@ -99,9 +100,9 @@ int tr_source_each_unlogged_cascade(struct tr_source *source,
                                                  struct tr_slice table, const char *constraint,
                                                  struct tr_error *err),
                                     void *context, struct tr_error *err) TR_MUST_CHECK;
-/* The server's binlog filters (binlog_do_db …) as text, "" when none; and seconds until the file of our position is
- * purged (-1 = never by time). */
-int tr_source_filters(struct tr_source *source, char *out, size_t size, struct tr_error *err)
-    TR_MUST_CHECK;
+/* The server's binlog filters (binlog_do_db …) as text, "" when none; and seconds until the file of
+ * our position is purged (-1 = never by time). */
+int tr_source_filters(struct tr_source *source, char *out, size_t size,
+                      struct tr_error *err) TR_MUST_CHECK;
 
 #endif

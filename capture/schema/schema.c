@@ -1,0 +1,233 @@
+/* Known tables, what DDL does to them, and the look-up of a table map. See schema.h. */
+#include "internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "hash.h"
+
+static size_t bucket_of(struct tr_slice database, struct tr_slice table)
+{
+    uint64_t hash = tr_hash_fnv1a(database.data, database.length) * 31 +
+                    tr_hash_fnv1a(table.data, table.length);
+    return (size_t)(hash ^ hash >> 32) & (SCHEMA_BUCKETS - 1);
+}
+
+static bool same_name(const char *name, size_t length, struct tr_slice other)
+{
+    return length == other.length && memcmp(name, other.data, length) == 0;
+}
+
+static struct schema_known *find_known(const struct tr_schema *schema, struct tr_slice database,
+                                       struct tr_slice table)
+{
+    struct schema_known *known = schema->tables[bucket_of(database, table)];
+    while (known != NULL && !(same_name(known->table, known->table_length, table) &&
+                              same_name(known->database, known->database_length, database)))
+        known = known->next;
+    return known;
+}
+
+static int64_t database_ddl(const struct tr_schema *schema, struct tr_slice database)
+{
+    for (const struct schema_database *at = schema->databases; at != NULL; at = at->next)
+        if (same_name(at->name, at->length, database))
+            return at->ddl_version;
+    return -1;
+}
+
+static void free_known(struct schema_known *known)
+{
+    schema_table_drop(known);
+    free(known->database);
+    free(known->table);
+    free(known->topic);
+    free(known);
+}
+
+/* The table of that name; made when it is met for the first time. NULL with err set. */
+static struct schema_known *get_known(struct tr_schema *schema, struct tr_slice database,
+                                      struct tr_slice table, struct tr_error *err)
+{
+    struct schema_known *known = find_known(schema, database, table);
+    if (known != NULL)
+        return known;
+    if (schema->table_count == SCHEMA_TABLES_MAX) {
+        (void)tr_error_set(err, TR_ELIMIT, "more than %d tables", SCHEMA_TABLES_MAX);
+        return NULL;
+    }
+    known = calloc(1, sizeof *known);
+    if (known != NULL) {
+        known->database = strndup(database.data, database.length);
+        known->table = strndup(table.data, table.length);
+    }
+    if (known == NULL || known->database == NULL || known->table == NULL) {
+        if (known != NULL)
+            free_known(known);
+        (void)tr_error_set(err, TR_ENOMEM, "no memory for a table");
+        return NULL;
+    }
+    known->database_length = database.length;
+    known->table_length = table.length;
+    known->by_rules = tr_rules_match(schema->config.rules, database, table, &known->settings);
+    known->captured = known->by_rules;
+    known->ddl_version = database_ddl(schema, database);
+    size_t bucket = bucket_of(database, table);
+    known->next = schema->tables[bucket];
+    schema->tables[bucket] = known;
+    schema->table_count++;
+    return known;
+}
+
+int tr_schema_new(struct tr_schema **out, const struct tr_schema_config *config,
+                  struct tr_control *control, struct tr_source *source, struct tr_error *err)
+{
+    *out = NULL;
+    int rc = schema_check_settings(config->rules, err);
+    if (rc != 0)
+        return rc;
+    struct tr_schema *schema = calloc(1, sizeof *schema);
+    if (schema == NULL)
+        return tr_error_set(err, TR_ENOMEM, "no memory for the schema");
+    schema->config = *config;
+    schema->control = control;
+    schema->source = source;
+    *out = schema;
+    return 0;
+}
+
+void tr_schema_free(struct tr_schema *schema)
+{
+    if (schema == NULL)
+        return;
+    for (size_t i = 0; i < SCHEMA_BUCKETS; i++) {
+        while (schema->tables[i] != NULL) {
+            struct schema_known *known = schema->tables[i];
+            schema->tables[i] = known->next;
+            free_known(known);
+        }
+    }
+    while (schema->databases != NULL) {
+        struct schema_database *database = schema->databases;
+        schema->databases = database->next;
+        free(database->name);
+        free(database);
+    }
+    schema_topics_free(schema);
+    schema_ids_clear(&schema->ids);
+    free(schema);
+}
+
+/*
+ * | u16 flags | u8 n | database | NUL | u8 n | table | NUL | …: what follows the table id. The rest
+ * is read only when the table is captured and new.
+ */
+static int read_names(struct tr_slice raw, struct tr_slice *database, struct tr_slice *table,
+                      struct tr_error *err)
+{
+    struct tr_slice *names[] = {database, table};
+    size_t at = 2;
+    for (size_t i = 0; i < 2; i++) {
+        size_t length = at < raw.length ? (unsigned char)raw.data[at] : 0;
+        if (at >= raw.length || raw.length - at < length + 2)
+            return tr_error_set(err, TR_ESOURCE, "a table map is damaged: its names are cut off");
+        *names[i] = (struct tr_slice){raw.data + at + 1, length};
+        at += length + 2;
+    }
+    return 0;
+}
+
+static bool is_current(const struct schema_known *known, struct tr_slice raw)
+{
+    if (!known->by_rules)
+        return true;
+    return !known->stale && known->raw.data != NULL && tr_slice_equal(known->raw, raw);
+}
+
+int tr_schema_map(struct tr_schema *schema, const struct tr_binlog_event *event, int64_t version,
+                  struct tr_schema_table **out, struct tr_error *err)
+{
+    uint64_t id;
+    struct tr_slice raw, database, table;
+    *out = NULL;
+    int rc = tr_binlog_table_peek(&id, &raw, event, err);
+    if (rc != 0)
+        return rc;
+    struct schema_id *entry = schema_ids_find(&schema->ids, id);
+    if (entry != NULL && is_current(entry->known, raw)) {
+        *out = &entry->known->current;
+        return 0;
+    }
+    rc = read_names(raw, &database, &table, err);
+    if (rc != 0)
+        return rc;
+    struct schema_known *known = get_known(schema, database, table, err);
+    if (known == NULL)
+        return err->code;
+    if (!is_current(known, raw)) {
+        rc = schema_table_build(schema, known, event, version, err);
+        if (rc != 0)
+            return tr_error_frame(err, "table %s.%s", known->database, known->table);
+    }
+    schema->last = NULL; /* putting may move the slots */
+    rc = schema_ids_put(&schema->ids, id, known, err);
+    *out = &known->current;
+    return rc;
+}
+
+struct tr_schema_table *tr_schema_by_id(struct tr_schema *schema, uint64_t table_id)
+{
+    struct schema_id *entry = schema->last;
+    if (entry == NULL || entry->id != table_id)
+        entry = schema_ids_find(&schema->ids, table_id);
+    schema->last = entry;
+    return entry != NULL ? &entry->known->current : NULL;
+}
+
+static void mark_ddl(struct schema_known *known, int64_t version)
+{
+    known->stale = true;
+    if (version > known->ddl_version)
+        known->ddl_version = version;
+}
+
+/* Notes DDL on a database; forgetting it for want of memory would give wrong shapes. */
+static void note_database(struct tr_schema *schema, struct tr_slice name, int64_t version)
+{
+    struct schema_database *at = schema->databases;
+    while (at != NULL && !same_name(at->name, at->length, name))
+        at = at->next;
+    if (at == NULL) {
+        at = calloc(1, sizeof *at);
+        if (at == NULL || (at->name = strndup(name.data, name.length)) == NULL)
+            abort();
+        at->length = name.length;
+        at->next = schema->databases;
+        schema->databases = at;
+    }
+    at->ddl_version = version;
+}
+
+void tr_schema_ddl(struct tr_schema *schema, struct tr_slice database, struct tr_slice table,
+                   int64_t version)
+{
+    if (table.length > 0) {
+        /* Also a table that has had no rows yet: a shape from before this must not be trusted. */
+        struct tr_error ignored = {0};
+        struct schema_known *known = get_known(schema, database, table, &ignored);
+        if (known != NULL)
+            mark_ddl(known, version);
+        return;
+    }
+    note_database(schema, database, version);
+    for (size_t i = 0; i < SCHEMA_BUCKETS; i++)
+        for (struct schema_known *known = schema->tables[i]; known != NULL; known = known->next)
+            if (same_name(known->database, known->database_length, database))
+                mark_ddl(known, version);
+}
+
+void tr_schema_forget_ids(struct tr_schema *schema)
+{
+    schema->last = NULL;
+    schema_ids_clear(&schema->ids);
+}

@@ -1,0 +1,200 @@
+/* Places in the server's binlog: its head, its files, a GTID set's place. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "internal.h"
+
+static int copy_file_name(char out[256], const char *name, struct tr_error *err)
+{
+    if (strlen(name) > 255)
+        return tr_error_set(err, TR_ESOURCE, "the binlog's file name is too long: %.64s…", name);
+    strcpy(out, name);
+    return 0;
+}
+
+/* The one value of a query as text; "" for NULL. */
+static int select_text(struct tr_source *source, const char *sql, char *out, size_t size,
+                       struct tr_error *err)
+{
+    MYSQL_RES *result;
+    int rc = tr_source_select(source, sql, &result, err);
+    if (rc != 0)
+        return rc;
+    MYSQL_ROW row = mysql_fetch_row(result);
+    const char *text = row != NULL && row[0] != NULL ? row[0] : "";
+    if (strlen(text) >= size)
+        rc = tr_error_set(err, TR_ELIMIT, "%s: the answer is longer than %zu bytes", sql, size - 1);
+    else
+        strcpy(out, text);
+    mysql_free_result(result);
+    return rc;
+}
+
+/* The GTID set is read first: it may be behind the place, never ahead of it. */
+int tr_source_head(struct tr_source *source, char file[256], uint64_t *offset, char gtid[256],
+                   struct tr_error *err)
+{
+    int rc = select_text(source, "SELECT @@global.gtid_binlog_pos", gtid, 256, err);
+    if (rc != 0)
+        return rc;
+    MYSQL_RES *result;
+    rc = tr_source_select(source, "SHOW MASTER STATUS", &result, err);
+    if (rc != 0)
+        return rc;
+    MYSQL_ROW row = mysql_fetch_row(result);
+    if (row == NULL) {
+        rc = tr_error_set(err, TR_ESOURCE, "log_bin is OFF on %s: it writes no binlog",
+                          source->endpoint);
+    } else {
+        rc = copy_file_name(file, row[0], err);
+        *offset = strtoull(row[1], NULL, 10);
+    }
+    mysql_free_result(result);
+    return rc;
+}
+
+int tr_source_oldest(struct tr_source *source, char file[256], struct tr_error *err)
+{
+    int rc = select_text(source, "SHOW BINARY LOGS", file, 256, err);
+    if (rc == 0 && file[0] == '\0')
+        return tr_error_set(err, TR_ESOURCE, "%s has no binlog file", source->endpoint);
+    return rc;
+}
+
+int tr_source_file_after(struct tr_source *source, const char *file, char next[256],
+                         struct tr_error *err)
+{
+    MYSQL_RES *result;
+    int rc = tr_source_select(source, "SHOW BINARY LOGS", &result, err);
+    if (rc != 0)
+        return rc;
+    MYSQL_ROW row;
+    bool seen = false, found = false;
+    while (!found && (row = mysql_fetch_row(result)) != NULL) {
+        found = seen;
+        if (found)
+            rc = copy_file_name(next, row[0], err);
+        seen = seen || strcmp(row[0], file) == 0;
+    }
+    mysql_free_result(result);
+    if (rc == 0 && !found)
+        rc = tr_error_set(err, TR_ESTATE,
+                          seen ? "%s is the last binlog file of %s" : "%s is no binlog file of %s",
+                          file, source->endpoint);
+    return rc;
+}
+
+/*
+ * SHOW BINLOG EVENTS from the file's start, row by row: it may be long, and it ends with an error
+ * where the file is cut. Asked only when a dump begins at a place that the server can't read.
+ */
+int tr_source_is_boundary(struct tr_source *source, const char *file, uint64_t offset, bool *is,
+                          struct tr_error *err)
+{
+    struct tr_buf sql;
+    tr_buf_init(&sql, 4096);
+    tr_buf_printf(&sql, "SHOW BINLOG EVENTS IN ");
+    tr_source_quote(&sql, tr_slice_of(file));
+    struct tr_connection connection = {NULL, -1};
+    *is = false;
+    int rc = tr_buf_check(&sql, "statement", err);
+    if (rc == 0)
+        rc = tr_connection_open(source, &connection, &source->hosts[source->host_used],
+                                TR_SOURCE_QUERY_TIMEOUT_S, err);
+    if (rc == 0 && mysql_real_query(connection.mysql, sql.data, sql.length) != 0)
+        rc = tr_connection_error(source, connection.mysql, "SHOW BINLOG EVENTS", NULL, err);
+    MYSQL_RES *result = rc == 0 ? mysql_use_result(connection.mysql) : NULL;
+    MYSQL_ROW row;
+    while (result != NULL && !*is && (row = mysql_fetch_row(result)) != NULL)
+        *is = strtoull(row[1], NULL, 10) == offset || strtoull(row[4], NULL, 10) == offset;
+    /* The rest of the rows isn't wanted: the connection goes before its result. */
+    tr_connection_close(source, &connection);
+    mysql_free_result(result);
+    tr_buf_done(&sql);
+    return rc;
+}
+
+/* Reads a dump up to its first GTID event; 1 = *offset is where that event starts. */
+static int first_gtid(struct tr_source *source, MYSQL *mysql, char file[256], uint64_t *offset,
+                      struct tr_error *err)
+{
+    for (;;) {
+        unsigned long size = mysql_net_read_packet(mysql);
+        if (size == packet_error)
+            return tr_connection_error(source, mysql, "looking for the GTID", NULL, err);
+        const uint8_t *packet = mysql->net.read_pos;
+        if (size < 20 || packet[0] != 0)
+            return 0;
+        struct tr_binlog_event event;
+        int rc = tr_binlog_event_read(&event, packet + 1, size - 1, source->server.checksum, err);
+        if (rc != 0)
+            return rc;
+        if (event.type == TR_BINLOG_ROTATE) {
+            struct tr_slice name;
+            uint64_t position;
+            rc = tr_binlog_rotate_read(&name, &position, &event, err);
+            if (rc != 0)
+                return rc;
+            snprintf(file, 256, "%.*s", (int)name.length, name.data);
+        } else if (event.type == TR_BINLOG_GTID && event.log_pos != 0) {
+            *offset = event.log_pos - event.length;
+            return 1;
+        }
+    }
+}
+
+static bool is_gtid_list(const char *text)
+{
+    return text[0] != '\0' && strspn(text, "0123456789-,") == strlen(text) &&
+           strchr(text, '-') != NULL;
+}
+
+static int start_gtid_dump(struct tr_source *source, struct tr_connection *connection,
+                           const char *gtid, struct tr_error *err)
+{
+    struct tr_buf sql;
+    tr_buf_init(&sql, 4096);
+    tr_buf_printf(&sql, "SET @slave_connect_state='%s', @slave_gtid_strict_mode=1", gtid);
+    tr_buf_append_char(&sql, '\0');
+    int rc = tr_buf_check(&sql, "GTID", err);
+    if (rc == 0)
+        rc = tr_connection_open(source, connection, &source->hosts[source->host_used],
+                                TR_SOURCE_QUERY_TIMEOUT_S, err);
+    if (rc == 0)
+        rc = tr_source_announce(source, connection, err);
+    if (rc == 0)
+        rc = tr_connection_execute(source, connection, sql.data, err);
+    /* 1 = end at the log's end instead of waiting there. */
+    if (rc == 0)
+        rc = tr_source_send_dump(source, connection, "", 4, 1, err);
+    tr_buf_done(&sql);
+    return rc;
+}
+
+/*
+ * The server itself looks for it: a dump by GTID begins with the first group that the set lacks.
+ * When there is none yet, the head as it was before is the place: all up to it is in the set.
+ */
+int tr_source_find_gtid(struct tr_source *source, const char *gtid, char file[256],
+                        uint64_t *offset, struct tr_error *err)
+{
+    if (!is_gtid_list(gtid))
+        return tr_error_set(err, TR_EUSAGE, "'%s' is no MariaDB GTID set (as 0-1101-33)", gtid);
+    char head_file[256], head_gtid[256], found[256] = "";
+    uint64_t head_offset;
+    int rc = tr_source_head(source, head_file, &head_offset, head_gtid, err);
+    if (rc != 0)
+        return rc;
+    struct tr_connection connection = {NULL, -1};
+    rc = start_gtid_dump(source, &connection, gtid, err);
+    if (rc == 0)
+        rc = first_gtid(source, connection.mysql, found, offset, err);
+    tr_connection_close(source, &connection);
+    if (rc < 0)
+        return rc;
+    if (rc == 0)
+        *offset = head_offset;
+    strcpy(file, rc == 1 ? found : head_file);
+    return 0;
+}
