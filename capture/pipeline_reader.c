@@ -129,7 +129,7 @@ static int skip_torn_end(struct tr_reader *reader, struct tr_error *err)
     int rc = tr_source_file_after(reader->source, reader->place.file, next, err);
     if (rc == TR_ESTATE) {
         /* The server has not opened another file yet. */
-        char text[256];
+        char text[320];
         snprintf(text, sizeof(text), "%s ends in the middle of an event", reader->place.file);
         tr_error_reset(err);
         return tr_error_set(err, TR_ESOURCE_RETRY, "%s", text);
@@ -188,10 +188,7 @@ int tr_reader_run(struct tr_reader *reader, struct tr_error *err)
     int rc;
     for (;;) {
         uint64_t offset = reader->boundary.place.offset;
-        reader->done = reader->stop_file[0] != '\0' &&
-                       tr_start_reached(&reader->boundary.place, reader->stop_file,
-                                        reader->stop_offset);
-        rc = reader->done ? 0 : read_stream(reader, err);
+        rc = read_stream(reader, err);
         drop_open_group(reader);
         if (rc == 0 || tr_error_class_of(rc) != TR_CLASS_RETRY)
             return rc;
