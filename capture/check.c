@@ -91,9 +91,10 @@ static int check_topic(void *context, struct tr_slice database, struct tr_slice 
     const struct tr_capture_settings *settings = &check->config->capture;
     char topic[TR_TOPIC_NAME_MAX + 1];
     struct tr_kafka_topic_info info;
-    if (!tr_rules_match(check->rules, database, table, NULL))
+    const struct tr_node *own = NULL;
+    if (!tr_rules_match(check->rules, database, table, &own))
         return 0;
-    int rc = tr_schema_topic(settings->topic, database, table, topic, err);
+    int rc = tr_schema_topic(tr_node_text(own, "topic", settings->topic), database, table, topic, err);
     if (rc != 0 || strcmp(topic, check->last_topic) == 0)
         return rc;
     memcpy(check->last_topic, topic, sizeof(topic));

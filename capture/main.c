@@ -76,7 +76,7 @@ static const struct tr_app app = {
     .purpose = "Reads a MariaDB binlog as a replica does and publishes every row change.",
     .examples = "  tailrace-capture check --config tailrace.yaml\n"
                 "  tailrace-capture run --start earliest\n"
-                "  tailrace-capture run --output stdout --start earliest --stop-at-end",
+                "  tailrace-capture run --output stdout --start earliest --stop-at-end\n",
     .commands = commands,
     .sections = sections,
 };

@@ -184,9 +184,11 @@ static int check_topic_empty(void *context, struct tr_slice database, struct tr_
     struct emptiness *emptiness = context;
     struct pipeline *pipeline = emptiness->pipeline;
     char topic[TR_TOPIC_NAME_MAX + 1];
-    if (!tr_rules_match(pipeline->rules, database, table, NULL))
+    const struct tr_node *settings = NULL;
+    if (!tr_rules_match(pipeline->rules, database, table, &settings))
         return 0;
-    int rc = tr_schema_topic(pipeline->config->capture.topic, database, table, topic, err);
+    const char *pattern = tr_node_text(settings, "topic", pipeline->config->capture.topic);
+    int rc = tr_schema_topic(pattern, database, table, topic, err);
     if (rc != 0 || strcmp(topic, emptiness->last) == 0)
         return rc;
     memcpy(emptiness->last, topic, sizeof(topic));

@@ -258,6 +258,7 @@ static int on_format(struct tr_reader *reader, const struct tr_binlog_event *ev,
     if (same_file && boundary->file_stamp != 0 &&
         (boundary->file_stamp != reader->file_stamp || boundary->file_crc != reader->file_crc))
         return switched(reader, "another format description", err);
+    reader->done = !reader->discarding && end_reached(reader);
     return 0;
 }
 
@@ -280,6 +281,7 @@ static int discard(struct tr_reader *reader, const struct tr_binlog_event *ev,
     reader->place = boundary->place;
     reader->last = boundary->last;
     reader->discarding = false;
+    reader->done = end_reached(reader);
     return 0;
 }
 
@@ -370,6 +372,7 @@ static int dispatch(struct tr_reader *reader, const struct tr_binlog_event *ev, 
     case TR_BINLOG_EXECUTE_LOAD:
         return tr_reader_load(reader, ev, err);
     case TR_BINLOG_FORMAT_DESCRIPTION:
+    case TR_BINLOG_ROTATE: /* its place counts; the next file is begun behind it */
     case TR_BINLOG_STOP:
     case TR_BINLOG_CHECKPOINT:
     case TR_BINLOG_START_ENCRYPTION:

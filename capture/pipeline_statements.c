@@ -212,8 +212,8 @@ static bool touches_captured(const struct statement_state *state)
     for (uint32_t i = 0; i < statement->table_count; i++)
         if (tr_rules_may_match_database(state->reader->rules, statement->tables[i].database))
             return true;
-    return state->query.database.length > 0 &&
-           tr_rules_may_match_database(state->reader->rules, state->query.database);
+    /* Of harmless statements the tables aren't told: they may be ours. */
+    return statement->table_count == 0;
 }
 
 static void write_history(const struct statement_state *state, struct tr_buf *out)
