@@ -496,23 +496,31 @@ const struct tr_sink_ops tr_fake_sink_ops = {
 
 /* ---- for unit tests --------------------------------------------------------------------------- */
 
-void tr_fake_counts(const struct tr_sink *sink, struct tr_fake_counts *counts)
+void tr_fake_counts(struct tr_sink *sink, struct tr_fake_counts *counts)
 {
+    pthread_mutex_lock(&sink->lock);
     *counts = sink->counts;
+    pthread_mutex_unlock(&sink->lock);
 }
 
 int64_t tr_fake_version(struct tr_sink *sink, const char *key, bool *removed)
 {
+    pthread_mutex_lock(&sink->lock);
     struct row *row = *find(sink, key, strlen(key));
+    int64_t version = row == NULL ? -1 : row->version;
     *removed = row != NULL && row->removed;
-    return row == NULL ? -1 : row->version;
+    pthread_mutex_unlock(&sink->lock);
+    return version;
 }
 
 int64_t tr_fake_progress(struct tr_sink *sink, const char *topic, int32_t partition)
 {
+    int64_t next = -1;
+    pthread_mutex_lock(&sink->lock);
     for (size_t i = 0; i < sink->progress_count; i++)
         if (sink->progress[i].partition == partition &&
             strcmp(sink->progress[i].topic, topic) == 0)
-            return sink->progress[i].next;
-    return -1;
+            next = sink->progress[i].next;
+    pthread_mutex_unlock(&sink->lock);
+    return next;
 }

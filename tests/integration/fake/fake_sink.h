@@ -27,7 +27,7 @@ extern const struct tr_sink_ops tr_fake_sink_ops;
 struct tr_fake_counts {
     int64_t applies, records, marks, progress_calls;
 };
-void tr_fake_counts(const struct tr_sink *sink, struct tr_fake_counts *counts);
+void tr_fake_counts(struct tr_sink *sink, struct tr_fake_counts *counts);
 /* The version of a key, -1 when it was never written. */
 int64_t tr_fake_version(struct tr_sink *sink, const char *key, bool *removed);
 /* The progress last written for a partition, -1 = none. */

@@ -1,6 +1,6 @@
 /*
- * rig.h - the runtime without Kafka's consumer: messages made by hand go by route, lanes and the
- * fake store. Headers come from the message's own text here (the linker wraps the look-up).
+ * rig.h - the runtime without Kafka: messages made by hand go by route, lanes and the fake store.
+ * The linker wraps what would ask librdkafka: headers are given by hand, dead letters kept.
  */
 #ifndef TR_RIG_H
 #define TR_RIG_H
@@ -23,6 +23,17 @@ struct rig {
 };
 
 #define TOPIC "db.shop"
+
+#define RIG_LETTERS_MAX 64
+struct rig_letter {
+    char headers[1024]; /* name=value; and so on */
+    char value[256];
+    bool tombstone;
+};
+extern struct rig_letter rig_letters[RIG_LETTERS_MAX];
+extern _Atomic int rig_letter_count;
+/* So many sends are refused, so many letters not delivered; both pass. */
+extern _Atomic int rig_send_fails, rig_deliver_fails;
 
 /* Lanes and limits as given; the store's settings are taken from rig->settings, which is zeroed
  * unless the caller filled it before. */

@@ -194,6 +194,47 @@ static void order_within_a_partition_over_many_batches(void **state)
     }
 }
 
+static void dead_letters_say_what_where_and_why(void **state)
+{
+    (void)state;
+    rig.settings.poison = "poison";
+    rig_open(&rig, 1, 1000, 8 << 20);
+    rig_row(&rig, 3, "insert", 1, 10);
+    rig_route(&rig, 3, rig_key(2), rig_event("insert", 2, 30, "poison"), NULL);
+    rig_route(&rig, 3, rig_key(2), "no event", NULL);
+    rig_settle(&rig);
+    assert_int_equal(rig_letter_count, 2);
+    const char *event = rig_letters[0].headers, *store = rig_letters[1].headers;
+    assert_string_equal(rig_letters[0].value, "no event");
+    assert_non_null(strstr(event, "tailrace-class=event;"));
+    assert_non_null(strstr(event, "tailrace-offset=2;"));
+    assert_null(strstr(event, "tailrace-version"));
+    assert_non_null(strstr(store, "tailrace-topic=" TOPIC ";tailrace-partition=3;"));
+    assert_non_null(strstr(store, "tailrace-offset=1;tailrace-class=store;"));
+    assert_non_null(strstr(store, "tailrace-reason=fake: the row contains the poison;"));
+    assert_non_null(strstr(store, "tailrace-consumer=fake;tailrace-time=20"));
+    assert_non_null(strstr(store, "tailrace-version=30;"));
+}
+
+static void dead_letters_are_acknowledged_first(void **state)
+{
+    (void)state;
+    rig.settings.poison = "poison";
+    rig_open(&rig, 1, 1000, 8 << 20);
+    atomic_store(&rig_send_fails, 1);
+    atomic_store(&rig_deliver_fails, 2);
+    rig_route(&rig, 0, rig_key(1), rig_event("insert", 1, 10, "poison"), NULL);
+    rig_row(&rig, 0, "insert", 2, 20);
+    tr_lanes_offer(&rig.lanes);
+    tr_clock_sleep_ms(50);
+    assert_int_equal(rig_part(&rig, 0)->settled, 0);
+    rig_settle(&rig);
+    assert_int_equal(rig_letter_count, 1);
+    assert_int_equal(rig.lanes.retries, 3);
+    assert_account(&rig, 0, 1, 0, 0, 0, 1);
+    assert_int_equal(rig_part(&rig, 0)->settled, 2);
+}
+
 #define CASE(name) cmocka_unit_test_teardown(name, close_rig)
 
 int main(void)
@@ -208,6 +249,8 @@ int main(void)
         CASE(poison_and_retry_in_one_batch),
         CASE(progress_is_written_when_idle_and_at_a_drain),
         CASE(a_call_that_does_not_return),
+        CASE(dead_letters_say_what_where_and_why),
+        CASE(dead_letters_are_acknowledged_first),
         CASE(order_within_a_partition_over_many_batches),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -44,16 +44,25 @@ static int close_rig(void **state)
 
 #define KEYS 500
 
-/* Inserts, updates of the same keys (superseded), deletes with tombstones, filtered ones. */
+static void pass_on(int partition, const char *key, const char *value, const char *header)
+{
+    int rc;
+    while ((rc = rig_route(&rig, partition, key, value, header)) == TR_ROUTE_FULL)
+        tr_lanes_wait(&rig.lanes, tr_lanes_rounds(&rig.lanes), 5);
+    assert_int_equal(rc, TR_ROUTED);
+}
+
+/* Inserts, updates of the same keys (superseded), deletes with tombstones, filtered ones: more than
+ * a batch takes, so that the first round uses both batches of each lane. */
 static void one_round(const char *const *keys, const char *const *values, const char *gone)
 {
     for (int i = 0; i < KEYS; i++) {
-        assert_int_equal(rig_route(&rig, i % 4, keys[i], values[i], NULL), TR_ROUTED);
-        assert_int_equal(rig_route(&rig, i % 4, keys[i], values[i], NULL), TR_ROUTED);
-        assert_int_equal(rig_route(&rig, i % 4, keys[i], NULL, NULL), TR_ROUTED);
+        pass_on(i % 4, keys[i], values[i], NULL);
+        pass_on(i % 4, keys[i], values[i], NULL);
+        pass_on(i % 4, keys[i], NULL, NULL);
     }
-    assert_int_equal(rig_route(&rig, 0, keys[0], gone, NULL), TR_ROUTED);
-    assert_int_equal(rig_route(&rig, 0, keys[0], NULL, "7"), TR_ROUTED);
+    pass_on(0, keys[0], gone, NULL);
+    pass_on(0, keys[0], NULL, "7");
     rig_settle(&rig);
 }
 
@@ -62,13 +71,13 @@ static void nothing_per_record(void **state)
     (void)state;
     static const char *keys[KEYS], *values[KEYS];
     rig.settings.null = true;
-    rig_open(&rig, 2, 10000, 8 << 20);
+    rig_open(&rig, 2, 200, 8 << 20);
     for (int i = 0; i < KEYS; i++) {
         keys[i] = rig_key(i);
         values[i] = rig_event("insert", i, 100 + i, "some text");
     }
     const char *gone = rig_event("delete", 0, 7, "some text");
-    for (int i = 0; i < 20; i++)
+    for (int i = 0; i < 2; i++)
         one_round(keys, values, gone);
     int64_t before = atomic_load(&allocations);
     for (int i = 0; i < 50; i++)
