@@ -148,6 +148,14 @@ static int add_change(struct rows_state *state, int64_t before_version, int64_t 
     return tr_error_set(err, TR_EBUG, "rows of kind %d", (int)state->rows.kind);
 }
 
+/* A group that went out in part can't be taken back any more: its rest goes in ordinary batches. */
+static size_t hold_limit(const struct tr_reader *reader)
+{
+    const struct tr_capture_settings *settings = &reader->config->capture;
+    bool large = reader->group.out > 0;
+    return (size_t)(large ? settings->batch_bytes : settings->hold_bytes);
+}
+
 /* One change: one image, or two of an update. 1 = done, 0 = no more. */
 static int next_change(struct rows_state *state, struct tr_error *err)
 {
@@ -174,8 +182,7 @@ static int next_change(struct rows_state *state, struct tr_error *err)
     int rc = add_change(state, before_version, version, err);
     if (rc == 0 && turn == TR_GROUP_COMPARE)
         rc = tr_group_compare(&reader->group, reader->batch, from, err);
-    if (rc == 0 &&
-        tr_group_held(&reader->group, reader->batch) > (size_t)reader->config->capture.hold_bytes)
+    if (rc == 0 && tr_group_held(&reader->group, reader->batch) > hold_limit(reader))
         rc = tr_reader_go_out(reader, err);
     return rc == 0 ? 1 : rc;
 }

@@ -30,7 +30,7 @@ const struct tr_option tr_capture_options[] = {
      "Size at which a batch goes to the publisher, idle or not."},
     {"hold_bytes", TR_OPT_SIZE, AT(hold_bytes), "4MiB", 4096, 1 << 30, NULL, false,
      "A transaction's rows are held up to this size until it is final."},
-    {"queue_bytes", TR_OPT_SIZE, AT(queue_bytes), "32MiB", 1 << 20, 2000000000, NULL, false,
+    {"queue_bytes", TR_OPT_SIZE, AT(queue_bytes), "16MiB", 1 << 20, 2000000000, NULL, false,
      "Records on their way to Kafka."},
     {"checkpoint_interval", TR_OPT_DURATION, AT(checkpoint_ms), "1s", 10, 3600000, NULL, false,
      "How often the position is written to the control topic."},
