@@ -15,6 +15,7 @@
 #define DELAY_MIN_MS 100
 #define DELAY_MAX_MS 30000
 #define STORE_CALL_MS 60000
+#define PARTIAL_MS_MAX 30000 /* a few times what a group takes to notice a dead member */
 
 /* ---- insisting -------------------------------------------------------------------------------- */
 
@@ -120,11 +121,14 @@ static size_t partitions_of(const struct tr_kafka_partition *partitions, size_t 
     return found;
 }
 
-/* One process holds the store and all partitions: a part of a topic would leave it with gaps. (A
- * whole topic that is missing comes with the next rebalance, or another process has all.) */
+/* One process holds the store and all partitions. A part of a topic comes for a while when a member
+ * died a moment ago and the group has not noticed yet; if it stays so, another process is there,
+ * and neither store would ever be whole. (A whole topic that is missing comes with the next
+ * rebalance, or another process has all.) */
 static int check_exclusive(struct tr_run *run, const struct tr_kafka_partition *partitions,
                            size_t count, struct tr_error *err)
 {
+    bool partial = false;
     for (size_t i = 0; run->session.ops->exclusive && i < count; i++) {
         const char *topic = tr_kafka_consumer_topic_name(run->consumer, partitions[i].topic);
         size_t ours = partitions_of(partitions, count, partitions[i].topic);
@@ -133,14 +137,28 @@ static int check_exclusive(struct tr_run *run, const struct tr_kafka_partition *
             continue;
         if (tr_kafka_topic_describe(run->session.dead.producer, topic, &info, err) < 0)
             return err->code;
-        if (ours < (size_t)info.partitions)
-            return tr_error_set(err, TR_ESTATE,
-                                "only %zu of %d partitions of topic %s are ours: another process "
-                                "is in group %s, and this store needs all of them in one; stop "
-                                "the other, or give it another `name:`",
-                                ours, (int)info.partitions, topic, run->session.group);
+        if (ours >= (size_t)info.partitions)
+            continue;
+        partial = true;
+        tr_log(TR_LOG_WARN, "kafka", "another member has partitions of ours", TR_STR("topic", topic),
+               TR_INT("ours", ours), TR_INT("partitions", info.partitions), TR_END);
     }
+    if (!partial)
+        run->partial_until_us = 0;
+    else if (run->partial_until_us == 0)
+        run->partial_until_us = tr_clock_mono_us() + PARTIAL_MS_MAX * 1000;
     return 0;
+}
+
+int tr_run_check_partial(const struct tr_run *run, struct tr_error *err)
+{
+    if (run->partial_until_us == 0 || tr_clock_mono_us() < run->partial_until_us)
+        return 0;
+    return tr_error_set(err, TR_ESTATE,
+                        "another process in group %s has had some of the partitions for %d s, and "
+                        "this store needs all of them in one; stop the other, or give it another "
+                        "`name:`",
+                        run->session.group, PARTIAL_MS_MAX / 1000);
 }
 
 static int ask_watermarks(void *context, struct tr_error *err)

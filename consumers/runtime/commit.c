@@ -129,6 +129,9 @@ int tr_run_tick(struct tr_run *run, struct tr_error *err)
         run->meter_due_us = now + METER_US;
         update_meters(run);
     }
+    int rc = tr_run_check_partial(run, err);
+    if (rc != 0)
+        return rc;
     if (now < run->commit_due_us || !run->assigned)
         return 0;
     run->commit_due_us = now + COMMIT_US;

@@ -27,6 +27,7 @@ struct tr_run {
     size_t shape_waits;      /* partitions that wait for a shape */
     int64_t control_end_us;  /* when control was last read to its end */
     int64_t control_due_us, tick_due_us, commit_due_us, meter_due_us;
+    int64_t partial_until_us; /* exclusive sinks: how long a part of the partitions may stay; 0 = all */
     bool assigned;
     bool stuck;              /* a store's call did not return in time */
     struct tr_kafka_partition *scratch; /* for commits */
@@ -57,6 +58,9 @@ void tr_run_revoked(void *context, const struct tr_kafka_partition *partitions, 
 int tr_run_insist(struct tr_run *run, const char *what,
                   int (*call)(void *context, struct tr_error *err), void *context,
                   struct tr_error *err) TR_MUST_CHECK;
+
+/* TR_ESTATE when an exclusive sink has had only a part of the partitions for too long. */
+int tr_run_check_partial(const struct tr_run *run, struct tr_error *err) TR_MUST_CHECK;
 
 /* ---- commit.c ---------------------------------------------------------------------------------- */
 
