@@ -5,6 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#undef tr_error_set
+#undef tr_error_set_native
+
 struct error_row {
     const char *name;
     const char *text;

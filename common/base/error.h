@@ -78,6 +78,14 @@ int tr_error_frame(struct tr_error *err, const char *format, ...) TR_PRINTF(2, 3
 /* "text (native N) [frame; frame]". Returns out. */
 const char *tr_error_format(const struct tr_error *err, char *out, size_t size);
 
+#ifdef __clang_analyzer__
+/* What the analyzer can't see from here: a set error has a code, and the call returns it. */
+#define tr_error_set(err, number, ...)                                                             \
+    ((void)tr_error_set((err), (number), __VA_ARGS__), (err)->code = (number))
+#define tr_error_set_native(err, number, ...)                                                      \
+    ((void)tr_error_set_native((err), (number), __VA_ARGS__), (err)->code = (number))
+#endif
+
 const char *tr_error_name(int code); /* "ESTATE" */
 const char *tr_error_text(int code); /* "state" */
 enum tr_error_class tr_error_class_of(int code);
