@@ -41,28 +41,32 @@ struct pipeline {
     struct tr_reader reader;
     struct tr_error reader_error;
     int reader_result;
+    bool in_trouble;      /* Kafka; as status has it */
     int64_t stop_seen_us; /* when the publishing thread first saw the stop; 0 = not yet */
 };
 
-/* ---- shared with check and status ------------------------------------------------------------- */
-
-int tr_pipeline_connect(struct tr_source *source, struct tr_error *err)
+/* Waits as long as the server can't be reached. */
+static int connect_source(struct pipeline *pipeline, struct tr_error *err)
 {
     int64_t wait = CONNECT_FIRST_MS;
     int rc;
-    while ((rc = tr_source_connect(source, err)) != 0) {
+    while ((rc = tr_source_connect(pipeline->source, err)) != 0) {
         if (tr_error_class_of(rc) != TR_CLASS_RETRY)
             return rc;
-        char next[64];
+        char next[64], text[300];
         snprintf(next, sizeof(next), "trying again in %" PRId64 " ms", wait);
         tr_log_error(TR_LOG_WARN, "source", err, next);
+        tr_status_state(&pipeline->status, "connecting", tr_error_format(err, text, sizeof(text)));
         tr_error_reset(err);
         if (!tr_app_sleep_ms(wait))
             return tr_error_set(err, TR_ESTOPPED, "stopped while the source was not reachable");
         wait = wait * 2 < CONNECT_MAX_MS ? wait * 2 : CONNECT_MAX_MS;
     }
+    tr_status_state(&pipeline->status, "connecting", "");
     return 0;
 }
+
+/* ---- shared with check ------------------------------------------------------------------------ */
 
 static int refuse_cascade(void *context, struct tr_slice database, struct tr_slice table,
                           const char *constraint, struct tr_error *err)
@@ -138,11 +142,24 @@ static int start_http(struct pipeline *pipeline, struct tr_error *err)
 
 /* ---- before the first row --------------------------------------------------------------------- */
 
+/* For status: what keeps the brokers from answering, if anything. */
+static void say_trouble(struct pipeline *pipeline)
+{
+    char trouble[300] = "";
+    if (pipeline->kafka.producer != NULL)
+        tr_kafka_producer_trouble(pipeline->kafka.producer, trouble, sizeof(trouble));
+    if (trouble[0] == '\0' && !pipeline->in_trouble)
+        return;
+    pipeline->in_trouble = trouble[0] != '\0';
+    tr_status_kafka(&pipeline->status, trouble);
+}
+
 /* After a stop everything under way may still be acknowledged, but a broker that is away doesn't
  * keep us: what wasn't acknowledged is read again at the next start. */
 static bool give_up(void *context)
 {
     struct pipeline *pipeline = context;
+    say_trouble(pipeline);
     if (!tr_app_stopping())
         return false;
     int64_t now = tr_clock_mono_us();
@@ -226,7 +243,7 @@ static int prepare_kafka(struct pipeline *pipeline, const struct tr_checkpoint *
     if (rc == 0)
         rc = first_checkpoint(pipeline, checkpoint, err);
     pipeline->kafka.acked = pipeline->start.mark;
-    pipeline->status.needs = &pipeline->kafka.needs;
+    tr_status_needs(&pipeline->status, &pipeline->kafka.needs);
     return rc;
 }
 
@@ -264,7 +281,7 @@ static int open_all(struct pipeline *pipeline, struct tr_error *err)
     if (rc == 0)
         rc = tr_source_new(&pipeline->source, &config->source, config->pipeline, err);
     if (rc == 0)
-        rc = tr_pipeline_connect(pipeline->source, err);
+        rc = connect_source(pipeline, err);
     if (rc == 0 && pipeline->orders->output == NULL)
         rc = open_kafka(pipeline, err);
     if (rc == 0)
@@ -355,6 +372,7 @@ static int serve_kafka(struct pipeline *pipeline, struct tr_error *err)
     if (rc == 0)
         rc = tr_to_kafka_checkpoint(kafka, pipeline->config->capture.checkpoint_ms, err);
     tr_status_checkpoint(&pipeline->status, atomic_load(&kafka->checkpoint_wall_us));
+    say_trouble(pipeline);
     return rc;
 }
 

@@ -22,8 +22,6 @@ struct tr_pipeline_orders {
 int tr_pipeline_run(const struct tr_capture *config, const struct tr_pipeline_orders *orders,
                     struct tr_error *err) TR_MUST_CHECK;
 
-/* For check, status and run alike: connects, waiting as long as the server can't be reached. */
-int tr_pipeline_connect(struct tr_source *source, struct tr_error *err) TR_MUST_CHECK;
 /* TR_ESOURCE naming the first captured table whose rows change without row events. */
 int tr_pipeline_check_cascades(const struct tr_capture *config, struct tr_source *source,
                                const struct tr_rules *rules, struct tr_error *err) TR_MUST_CHECK;

@@ -115,20 +115,17 @@ static int on_gtid_list(struct tr_reader *reader, const struct tr_binlog_event *
 
 /* ---- boundaries ------------------------------------------------------------------------------- */
 
-static void note_head(struct tr_reader *reader, const char *file, uint64_t offset)
-{
-    uint64_t ours = tr_start_file_number(reader->place.file);
-    tr_status_head(reader->status, file, offset, ours == tr_start_file_number(file) ? 0 : -1);
-}
-
 int tr_reader_look(struct tr_reader *reader, struct tr_error *err)
 {
     char file[256], gtid[256];
     uint64_t offset;
     reader->looked_us = tr_clock_mono_us();
     int rc = tr_source_head(reader->source, file, &offset, gtid, err);
+    int64_t between = 0;
+    if (rc == 0 && strcmp(reader->place.file, file) != 0)
+        rc = tr_source_bytes_between(reader->source, reader->place.file, file, &between, err);
     if (rc == 0)
-        note_head(reader, file, offset);
+        tr_status_head(reader->status, file, offset, between);
     return rc;
 }
 
@@ -394,7 +391,7 @@ static int dispatch(struct tr_reader *reader, const struct tr_binlog_event *ev, 
 /* Heartbeats are sent only when there is nothing else to send: we are at the head. */
 static int on_heartbeat(struct tr_reader *reader, struct tr_error *err)
 {
-    note_head(reader, reader->place.file, reader->place.offset);
+    tr_status_head(reader->status, reader->place.file, reader->place.offset, 0);
     reader->done = end_reached(reader);
     if (!reader->recheck_cascades)
         return 0;

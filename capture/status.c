@@ -57,6 +57,20 @@ void tr_status_state(struct tr_status *status, const char *state, const char *tr
     pthread_mutex_unlock(&status->lock);
 }
 
+void tr_status_kafka(struct tr_status *status, const char *trouble)
+{
+    pthread_mutex_lock(&status->lock);
+    snprintf(status->kafka_trouble, sizeof(status->kafka_trouble), "%s", trouble);
+    pthread_mutex_unlock(&status->lock);
+}
+
+void tr_status_needs(struct tr_status *status, struct tr_needs *needs)
+{
+    pthread_mutex_lock(&status->lock);
+    status->needs = needs;
+    pthread_mutex_unlock(&status->lock);
+}
+
 void tr_status_mark(struct tr_status *status, const struct tr_mark *mark)
 {
     pthread_mutex_lock(&status->lock);
@@ -229,18 +243,32 @@ static void write_lag(const struct tr_status *status, struct tr_buf *out)
         TR_JSON_LITERAL(out, "null");
 }
 
+/* Under the lock. Without Kafka nothing moves, whatever the source does. */
+static const char *state_of(const struct tr_status *status)
+{
+    bool running = strcmp(status->state, "running") == 0;
+    return running && status->kafka_trouble[0] != '\0' ? "waiting-for-kafka" : status->state;
+}
+
+/* Under the lock. */
+static void write_state(const struct tr_status *status, struct tr_buf *out)
+{
+    const char *trouble = status->trouble[0] != '\0' ? status->trouble : status->kafka_trouble;
+    TR_JSON_LITERAL(out, "{\"pipeline\":");
+    tr_json_text(out, tr_slice_of(status->pipeline));
+    tr_buf_printf(out, ",\"state\":\"%s\"", state_of(status));
+    if (trouble[0] == '\0')
+        return;
+    TR_JSON_LITERAL(out, ",\"trouble\":");
+    if (!tr_json_string(out, trouble, strlen(trouble)))
+        TR_JSON_LITERAL(out, "null");
+}
+
 void tr_status_write(struct tr_status *status, bool live, struct tr_buf *out)
 {
     pthread_mutex_lock(&status->lock);
     const struct tr_mark *mark = &status->mark;
-    TR_JSON_LITERAL(out, "{\"pipeline\":");
-    tr_json_text(out, tr_slice_of(status->pipeline));
-    tr_buf_printf(out, ",\"state\":\"%s\"", status->state);
-    if (status->trouble[0] != '\0') {
-        TR_JSON_LITERAL(out, ",\"trouble\":");
-        if (!tr_json_string(out, status->trouble, strlen(status->trouble)))
-            TR_JSON_LITERAL(out, "null");
-    }
+    write_state(status, out);
     TR_JSON_LITERAL(out, ",\"position\":");
     write_position(out, mark->place.file, mark->place.offset);
     TR_JSON_LITERAL(out, ",\"gtid\":");
@@ -266,7 +294,7 @@ void tr_status_write(struct tr_status *status, bool live, struct tr_buf *out)
 bool tr_status_ready(struct tr_status *status)
 {
     pthread_mutex_lock(&status->lock);
-    bool ready = strcmp(status->state, "running") == 0;
+    bool ready = strcmp(state_of(status), "running") == 0;
     pthread_mutex_unlock(&status->lock);
     return ready;
 }

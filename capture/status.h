@@ -25,6 +25,7 @@ struct tr_status {
     const char *pipeline;
     const char *state; /* a literal: "connecting", "running", "reconnecting", "stopping" */
     char trouble[300]; /* why it isn't running, "" otherwise */
+    char kafka_trouble[300];
     struct tr_mark mark; /* read and handed on up to here */
     bool has_mark;
     char head_file[256];
@@ -45,6 +46,9 @@ int tr_status_init(struct tr_status *status, const char *pipeline, struct tr_err
     TR_MUST_CHECK;
 void tr_status_done(struct tr_status *status);
 void tr_status_state(struct tr_status *status, const char *state, const char *trouble);
+/* What keeps Kafka from answering, "" = nothing. */
+void tr_status_kafka(struct tr_status *status, const char *trouble);
+void tr_status_needs(struct tr_status *status, struct tr_needs *needs);
 void tr_status_mark(struct tr_status *status, const struct tr_mark *mark);
 void tr_status_head(struct tr_status *status, const char *file, uint64_t offset,
                     int64_t behind_bytes);

@@ -47,6 +47,7 @@ static bool ask_process(const struct tr_capture *config, struct tr_buf *out)
 /* ---- the stopped one -------------------------------------------------------------------------- */
 
 struct offline {
+    bool anything; /* was in control */
     struct tr_control *control;
     struct tr_status status;
     struct tr_needs needs;
@@ -55,6 +56,7 @@ struct offline {
 static int take(void *context, const struct tr_kafka_message *message, struct tr_error *err)
 {
     struct offline *offline = context;
+    offline->anything = true;
     static const struct tr_slice checkpoint_key = TR_SLICE("[\"checkpoint\"]");
     if (tr_slice_equal(message->key, checkpoint_key))
         offline->status.checkpoint_wall_us = message->timestamp_ms * 1000;
@@ -74,6 +76,11 @@ static int read_control(struct offline *offline, const struct tr_capture *config
     if (rc == 0)
         rc = tr_kafka_reader_read(reader, READ_MS, true, take, offline, err);
     tr_kafka_reader_free(reader);
+    if (rc == TR_ESTATE && !offline->anything) {
+        /* No such topic: this pipeline has never run, and that is an answer. */
+        tr_error_reset(err);
+        rc = 0;
+    }
     return rc < 0 ? rc : 0;
 }
 
@@ -108,8 +115,12 @@ static void look_at_source(struct offline *offline, const struct tr_capture *con
         rc = tr_source_connect(source, &err);
     if (rc == 0)
         rc = tr_source_head(source, file, &offset, gtid, &err);
+    const char *ours = offline->status.mark.place.file;
+    int64_t between = 0;
+    if (rc == 0 && offline->status.has_mark && strcmp(ours, file) != 0)
+        rc = tr_source_bytes_between(source, ours, file, &between, &err);
     if (rc == 0)
-        tr_status_head(&offline->status, file, offset, -1);
+        tr_status_head(&offline->status, file, offset, between);
     else
         tr_status_state(&offline->status, "stopped", tr_error_format(&err, text, sizeof(text)));
     tr_source_free(source);
