@@ -33,7 +33,7 @@ static void skip_if_exists(struct tokens *tokens)
  */
 static void read_definition(struct alter *alter, struct tokens *tokens)
 {
-    static const char *const harmful[] = {"NOT",    "AS",  "GENERATED", "ON",  "AUTO_INCREMENT",
+    static const char *const harmful[] = {"NOT",     "AS",  "GENERATED", "ON",  "AUTO_INCREMENT",
                                           "PRIMARY", "KEY", "SERIAL",    "ROW", NULL};
     bool timestamp = false, null = false;
     tokens_next(tokens); /* the column's name */
@@ -170,11 +170,29 @@ static void read_rename(struct alter *alter, struct tokens *tokens)
 /* Table options, one behind the other, with or without `=`. */
 static void read_options(struct alter *alter, struct tokens *tokens)
 {
-    static const char *const options[] = {
-        "ALGORITHM", "LOCK", "COMMENT", "AUTO_INCREMENT", "AVG_ROW_LENGTH", "CHARSET", "COLLATE",
-        "CHECKSUM", "TABLE_CHECKSUM", "DELAY_KEY_WRITE", "KEY_BLOCK_SIZE", "MAX_ROWS", "MIN_ROWS",
-        "PACK_KEYS", "PAGE_CHECKSUM", "ROW_FORMAT", "STATS_AUTO_RECALC", "STATS_PERSISTENT",
-        "STATS_SAMPLE_PAGES", "TRANSACTIONAL", "PAGE_COMPRESSED", "PAGE_COMPRESSION_LEVEL", NULL};
+    static const char *const options[] = {"ALGORITHM",
+                                          "LOCK",
+                                          "COMMENT",
+                                          "AUTO_INCREMENT",
+                                          "AVG_ROW_LENGTH",
+                                          "CHARSET",
+                                          "COLLATE",
+                                          "CHECKSUM",
+                                          "TABLE_CHECKSUM",
+                                          "DELAY_KEY_WRITE",
+                                          "KEY_BLOCK_SIZE",
+                                          "MAX_ROWS",
+                                          "MIN_ROWS",
+                                          "PACK_KEYS",
+                                          "PAGE_CHECKSUM",
+                                          "ROW_FORMAT",
+                                          "STATS_AUTO_RECALC",
+                                          "STATS_PERSISTENT",
+                                          "STATS_SAMPLE_PAGES",
+                                          "TRANSACTIONAL",
+                                          "PAGE_COMPRESSED",
+                                          "PAGE_COMPRESSION_LEVEL",
+                                          NULL};
     static const char *const engines[] = {"INNODB", "ARIA", "MYISAM", "ROCKSDB", NULL};
     while (tokens->now.kind != TOKEN_END && !token_is_sign(&tokens->now, ',')) {
         struct token token = tokens->now;

@@ -90,8 +90,8 @@ struct tr_binlog_query {
 /* Also for compressed queries; `scratch` receives the inflated text. *inflated is by how many
  * bytes the event would be larger uncompressed. */
 int tr_binlog_query_read(struct tr_binlog_query *query, const struct tr_binlog_event *event,
-                         struct tr_buf *scratch, int64_t *inflated, struct tr_error *err)
-    TR_MUST_CHECK;
+                         struct tr_buf *scratch, int64_t *inflated,
+                         struct tr_error *err) TR_MUST_CHECK;
 
 /* ROTATE: the next file's name. */
 int tr_binlog_rotate_read(struct tr_slice *file, uint64_t *position,
@@ -100,12 +100,12 @@ int tr_binlog_rotate_read(struct tr_slice *file, uint64_t *position,
 /* A column as a table map tells it: enough to walk and to render a row image. */
 struct tr_binlog_column {
     struct tr_shape_column shape; /* name, SQL type, …; refine is filled in later */
-    uint8_t type;        /* the wire type, with STRING resolved to ENUM/SET/STRING */
-    uint16_t meta;       /* as the type needs it */
-    uint8_t fixed_bytes;  /* a value's bytes, where they are always the same; else 0 */
-    uint8_t length_bytes; /* of the length in front of strings and blobs: 1–4; both 0: unknown type */
-    uint8_t encoding;    /* enum tr_charset */
-    bool hidden;         /* MariaDB's DB_ROW_HASH_n */
+    uint8_t type;                 /* the wire type, with STRING resolved to ENUM/SET/STRING */
+    uint16_t meta;                /* as the type needs it */
+    uint8_t fixed_bytes;          /* a value's bytes, where they are always the same; else 0 */
+    uint8_t length_bytes;    /* of the length in front of strings, blobs; both 0: unknown type */
+    uint8_t encoding;        /* enum tr_charset */
+    bool hidden;             /* MariaDB's DB_ROW_HASH_n */
     struct tr_slice *labels; /* ENUM, SET: in UTF-8 unless encoding is OTHER */
     struct tr_slice *labels_json; /* the same, quoted; not to be used with OTHER */
     uint32_t label_count;
@@ -127,7 +127,7 @@ struct tr_binlog_table {
     uint32_t column_count;
     uint32_t *primary_key; /* indexes, in key order; from the metadata */
     uint32_t primary_key_count;
-    bool full_metadata; /* names, signedness, charsets were there (binlog_row_metadata=FULL) */
+    bool full_metadata;  /* names, signedness, charsets were there (binlog_row_metadata=FULL) */
     struct tr_slice raw; /* the body behind the table id: equal bytes = equal table */
 };
 
@@ -138,7 +138,7 @@ int tr_binlog_table_read(struct tr_binlog_table **out, const struct tr_binlog_ev
 int tr_binlog_table_peek(uint64_t *id, struct tr_slice *raw, const struct tr_binlog_event *event,
                          struct tr_error *err) TR_MUST_CHECK;
 
-/* ---- rows events ------------------------------------------------------------------------------ */
+/* ---- rows events ---------------------------------------------------------------------------- */
 
 enum tr_rows_kind { TR_ROWS_INSERT, TR_ROWS_UPDATE, TR_ROWS_DELETE };
 
@@ -147,11 +147,11 @@ struct tr_binlog_rows {
     uint64_t table_id;
     bool statement_end;
     uint32_t column_count;
-    const uint8_t *present;        /* bitmap: columns in the (before) image */
-    const uint8_t *present_after;  /* UPDATE only */
-    const uint8_t *at, *end;       /* the images not read yet */
-    const uint8_t *event_start;    /* of the (inflated) event, for offsets inside it */
-    int64_t inflated;              /* as for queries */
+    const uint8_t *present;       /* bitmap: columns in the (before) image */
+    const uint8_t *present_after; /* UPDATE only */
+    const uint8_t *at, *end;      /* the images not read yet */
+    const uint8_t *event_start;   /* of the (inflated) event, for offsets inside it */
+    int64_t inflated;             /* as for queries */
 };
 
 /* Opens a rows event (v1, v2, MariaDB compressed); `scratch` receives inflated images, and then
@@ -179,27 +179,27 @@ static inline bool tr_cell_equal(const struct tr_cell *a, const struct tr_cell *
  * `after` selects the bitmap of an UPDATE's second image.
  */
 int tr_binlog_row_next(struct tr_binlog_rows *rows, const struct tr_binlog_table *table, bool after,
-                       struct tr_cell *cells, uint64_t *end_inside, struct tr_error *err)
-    TR_MUST_CHECK;
+                       struct tr_cell *cells, uint64_t *end_inside,
+                       struct tr_error *err) TR_MUST_CHECK;
 /* Whether the bitmap(s) name every column. */
 bool tr_binlog_rows_complete(const struct tr_binlog_rows *rows);
 
-/* ---- statements ------------------------------------------------------------------------------- */
+/* ---- statements ----------------------------------------------------------------------------- */
 
 enum tr_statement_kind {
-    TR_STATEMENT_OTHER,       /* harmless for rows: CREATE TABLE, INDEX, GRANT, comments … */
+    TR_STATEMENT_OTHER, /* harmless for rows: CREATE TABLE, INDEX, GRANT, comments … */
     TR_STATEMENT_BEGIN,
     TR_STATEMENT_COMMIT,
     TR_STATEMENT_ROLLBACK,
     TR_STATEMENT_SAVEPOINT,   /* name */
     TR_STATEMENT_ROLLBACK_TO, /* name */
     TR_STATEMENT_XA,
-    TR_STATEMENT_TRUNCATE,    /* tables */
-    TR_STATEMENT_DROP_TABLE,  /* tables */
+    TR_STATEMENT_TRUNCATE,      /* tables */
+    TR_STATEMENT_DROP_TABLE,    /* tables */
     TR_STATEMENT_DROP_DATABASE, /* tables[0].database */
-    TR_STATEMENT_ALTER_SAFE,  /* tables: shape may change, old rows don't */
-    TR_STATEMENT_ALTER_RISKY, /* tables: may have changed old rows: needs_snapshot */
-    TR_STATEMENT_DML,         /* tables: a row change that came as a statement */
+    TR_STATEMENT_ALTER_SAFE,    /* tables: shape may change, old rows don't */
+    TR_STATEMENT_ALTER_RISKY,   /* tables: may have changed old rows: needs_snapshot */
+    TR_STATEMENT_DML,           /* tables: a row change that came as a statement */
 };
 
 #define TR_STATEMENT_TABLES_MAX 64
@@ -211,7 +211,7 @@ struct tr_statement {
     /* ALTER_SAFE, but a key other than the primary one, or a column of it, may have come or gone:
      * risky where such a key is the table's key. */
     bool key_change;
-    bool tables_unknown;  /* DML or DDL whose tables could not be told: treat as any table */
+    bool tables_unknown; /* DML or DDL whose tables could not be told: treat as any table */
     struct {
         struct tr_slice database, table; /* unquoted into `arena`; default database filled in */
     } tables[TR_STATEMENT_TABLES_MAX];
@@ -221,7 +221,7 @@ struct tr_statement {
 /* A tokenizer, no parser: recognises the few statements that remove, move or rewrite rows.
  * Comments, executable comments (! and M!), back-ticks and ANSI quotes are understood. */
 int tr_statement_read(struct tr_statement *statement, struct tr_slice text,
-                      struct tr_slice database, struct tr_arena *arena, struct tr_error *err)
-    TR_MUST_CHECK;
+                      struct tr_slice database, struct tr_arena *arena,
+                      struct tr_error *err) TR_MUST_CHECK;
 
 #endif

@@ -15,7 +15,7 @@ void tr_charset_latin1(struct tr_slice text, struct tr_buf *out);
 /* Whether every byte is ASCII. */
 bool tr_charset_is_ascii(struct tr_slice text);
 /* Appends the text as a JSON string; false, with nothing written, when it cannot be rendered. */
-bool tr_charset_json(enum tr_charset charset, struct tr_slice text, struct tr_buf *out)
-    TR_MUST_CHECK;
+bool tr_charset_json(enum tr_charset charset, struct tr_slice text,
+                     struct tr_buf *out) TR_MUST_CHECK;
 
 #endif

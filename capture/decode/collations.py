@@ -18,8 +18,9 @@ ENCODINGS = {"binary": "BINARY", "ascii": "ASCII", "latin1": "LATIN1", "utf8mb3"
 
 
 def query(socket, sql):
-    done = subprocess.run(["mariadb", "--no-defaults", "-S", socket, "-uroot", "-N", "-B", "-e", sql],
-                          check=True, capture_output=True, text=True)
+    done = subprocess.run(
+        ["mariadb", "--no-defaults", "-S", socket, "-uroot", "-N", "-B", "-e", sql],
+        check=True, capture_output=True, text=True)
     return [line.split("\t") for line in done.stdout.splitlines()]
 
 

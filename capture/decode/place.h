@@ -27,9 +27,9 @@ struct tr_place {
 struct tr_place_event {
     uint8_t type;
     uint32_t timestamp;
-    uint32_t length;   /* whole event, header and checksum included */
-    uint32_t log_pos;  /* as in the header */
-    uint16_t flags;    /* 0x20 = artificial */
+    uint32_t length;  /* whole event, header and checksum included */
+    uint32_t log_pos; /* as in the header */
+    uint16_t flags;   /* 0x20 = artificial */
 };
 
 /*
@@ -40,7 +40,8 @@ int tr_place_advance(struct tr_place *place, const struct tr_place_event *event,
                      uint64_t *start, struct tr_error *err) TR_MUST_CHECK;
 /* The event just passed inflated by `more` bytes (uncompressed - compressed length). */
 void tr_place_inflate(struct tr_place *place, int64_t more);
-/* The file has ended (ROTATE, or another file's name without one): base grows, the new one starts. */
+/* The file has ended (ROTATE, or another file's name without one): base grows, the new one starts.
+ */
 void tr_place_next_file(struct tr_place *place, const char *file);
 /* The version of a byte `inside` the event that starts at `start` (inside the inflated event). */
 static inline int64_t tr_place_version(const struct tr_place *place, uint64_t start,

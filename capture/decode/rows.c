@@ -108,8 +108,8 @@ bool tr_binlog_rows_complete(const struct tr_binlog_rows *rows)
 static int bad_table(const struct tr_binlog_table *table, const char *what, struct tr_error *err)
 {
     return tr_error_set(err, TR_ESOURCE, "a rows event of table %.*s.%.*s is damaged: %s",
-                        (int)table->database.length, table->database.data,
-                        (int)table->table.length, table->table.data, what);
+                        (int)table->database.length, table->database.data, (int)table->table.length,
+                        table->table.data, what);
 }
 
 /* The image ends inside this column, or the column's type is one whose values have no known end. */
@@ -119,9 +119,10 @@ static int bad_column(const struct tr_binlog_table *table, uint32_t index, struc
     bool known = column->fixed_bytes != 0 || column->length_bytes != 0;
     (void)tr_error_set(
         err, TR_ESOURCE,
-        known ? "a rows event of table %.*s.%.*s does not fit its table map at column %.*s (type %u)"
-              : "table %.*s.%.*s cannot be read: column %.*s has the unknown type %u; leave the "
-                "table out of capture.tables",
+        known
+            ? "a rows event of table %.*s.%.*s does not fit its table map at column %.*s (type %u)"
+            : "table %.*s.%.*s cannot be read: column %.*s has the unknown type %u; leave the "
+              "table out of capture.tables",
         (int)table->database.length, table->database.data, (int)table->table.length,
         table->table.data, (int)column->shape.name.length, column->shape.name.data, column->type);
     return err->code;

@@ -105,7 +105,8 @@ static int set_unknown_dml(struct reader *reader)
     return 0;
 }
 
-/* ---- transactions --------------------------------------------------------------------------------- */
+/* ---- transactions
+ * --------------------------------------------------------------------------------- */
 
 static int set_name(struct reader *reader, enum tr_statement_kind kind)
 {
@@ -155,7 +156,8 @@ static int read_xa(struct reader *reader)
     return 0;
 }
 
-/* ---- definitions ---------------------------------------------------------------------------------- */
+/* ---- definitions
+ * ---------------------------------------------------------------------------------- */
 
 static int read_truncate(struct reader *reader)
 {
@@ -287,12 +289,13 @@ static int read_repair(struct reader *reader)
                : 0;
 }
 
-/* ---- row changes as statements -------------------------------------------------------------------- */
+/* ---- row changes as statements
+ * -------------------------------------------------------------------- */
 
 static void skip_modifiers(struct tokens *tokens)
 {
     static const char *const modifiers[] = {"LOW_PRIORITY", "HIGH_PRIORITY", "DELAYED", "QUICK",
-                                            "IGNORE", "CONCURRENT", NULL};
+                                            "IGNORE",       "CONCURRENT",    NULL};
     while (token_is_one_of(&tokens->now, modifiers))
         tokens_next(tokens);
 }
@@ -325,8 +328,8 @@ static int read_update(struct reader *reader)
 static int read_delete(struct reader *reader)
 {
     struct tokens *tokens = &reader->tokens;
-    static const char *const single[] = {"WHERE", "ORDER", "LIMIT", "PARTITION", "FOR", "RETURNING",
-                                         NULL};
+    static const char *const single[] = {"WHERE", "ORDER",     "LIMIT", "PARTITION",
+                                         "FOR",   "RETURNING", NULL};
     skip_modifiers(tokens);
     if (!tokens_skip(tokens, "FROM"))
         return set_unknown_dml(reader);
@@ -352,13 +355,13 @@ static const struct {
     const char *word;
     int (*read)(struct reader *reader);
 } statements[] = {
-    {"BEGIN", read_begin},         {"START", read_start},        {"COMMIT", read_commit},
-    {"ROLLBACK", read_rollback},   {"SAVEPOINT", read_savepoint}, {"XA", read_xa},
-    {"TRUNCATE", read_truncate},   {"DROP", read_drop},          {"CREATE", read_create},
-    {"ALTER", read_alter},         {"RENAME", read_rename},      {"REPAIR", read_repair},
-    {"INSERT", read_insert},       {"REPLACE", read_insert},     {"UPDATE", read_update},
-    {"DELETE", read_delete},       {"LOAD", read_load},          {"WITH", set_unknown_dml},
-    {"SELECT", set_unknown_dml},   {"DO", set_unknown_dml},      {"CALL", set_unknown_dml},
+    {"BEGIN", read_begin},       {"START", read_start},         {"COMMIT", read_commit},
+    {"ROLLBACK", read_rollback}, {"SAVEPOINT", read_savepoint}, {"XA", read_xa},
+    {"TRUNCATE", read_truncate}, {"DROP", read_drop},           {"CREATE", read_create},
+    {"ALTER", read_alter},       {"RENAME", read_rename},       {"REPAIR", read_repair},
+    {"INSERT", read_insert},     {"REPLACE", read_insert},      {"UPDATE", read_update},
+    {"DELETE", read_delete},     {"LOAD", read_load},           {"WITH", set_unknown_dml},
+    {"SELECT", set_unknown_dml}, {"DO", set_unknown_dml},       {"CALL", set_unknown_dml},
     {"VALUES", set_unknown_dml},
 };
 

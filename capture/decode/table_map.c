@@ -15,7 +15,7 @@
 #include <stdio.h>
 
 #define TABLE_ID_BYTES 6
-#define COLUMNS_MAX 4096 /* of a table, in MySQL and MariaDB */
+#define COLUMNS_MAX 4096             /* of a table, in MySQL and MariaDB */
 #define QUOTED_MAX ((size_t)4 << 20) /* bytes of one label, quoted */
 
 enum field {
@@ -45,8 +45,8 @@ static int damaged(struct map_reader *reader, const char *what)
 {
     struct tr_binlog_table *table = reader->table;
     return tr_error_set(reader->err, TR_ESOURCE, "table map of %.*s.%.*s is damaged: %s",
-                        (int)table->database.length, table->database.data,
-                        (int)table->table.length, table->table.data, what);
+                        (int)table->database.length, table->database.data, (int)table->table.length,
+                        table->table.data, what);
 }
 
 static void *get(struct map_reader *reader, size_t count, size_t size)

@@ -12,8 +12,7 @@ static bool is_word_char(char c)
 static bool starts(const struct tokens *tokens, const char *text)
 {
     size_t length = strlen(text);
-    return (size_t)(tokens->end - tokens->at) >= length &&
-           memcmp(tokens->at, text, length) == 0;
+    return (size_t)(tokens->end - tokens->at) >= length && memcmp(tokens->at, text, length) == 0;
 }
 
 static void skip_line(struct tokens *tokens)
@@ -34,8 +33,7 @@ static void skip_comment(struct tokens *tokens)
             tokens->at++;
         return;
     }
-    const char *end =
-        memmem(tokens->at, (size_t)(tokens->end - tokens->at), "*/", 2);
+    const char *end = memmem(tokens->at, (size_t)(tokens->end - tokens->at), "*/", 2);
     tokens->at = end == NULL ? tokens->end : end + 2;
 }
 

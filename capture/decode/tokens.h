@@ -1,9 +1,9 @@
 /*
  * tokens.h - SQL text as tokens. Private to decode's statement reader.
  *
- * Comments are white space, but the content of executable ones (`!` or `M!` right behind the opening,
- * with or without a version) is code. Whether "x" is a string or a name is the reader's guess by
- * place.
+ * Comments are white space, but the content of executable ones (`!` or `M!` right behind the
+ * opening, with or without a version) is code. Whether "x" is a string or a name is the reader's
+ * guess by place.
  */
 #ifndef TR_TOKENS_H
 #define TR_TOKENS_H

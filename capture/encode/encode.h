@@ -29,7 +29,7 @@ struct tr_encode_header {
     uint64_t position_offset;
     bool with_server_id, with_thread_id;
     uint32_t server_id;
-    int64_t thread_id; /* -1 = null */
+    int64_t thread_id;     /* -1 = null */
     struct tr_slice query; /* empty = leave out */
 };
 

@@ -29,13 +29,13 @@ static void put_table(struct tr_buf *text, struct tr_slice database, struct tr_s
     tr_json_text(text, table);
 }
 
-static int make_heads(struct tr_encoder *encoder, const struct tr_shape *shape,
-                      struct tr_buf *text, struct tr_error *err)
+static int make_heads(struct tr_encoder *encoder, const struct tr_shape *shape, struct tr_buf *text,
+                      struct tr_error *err)
 {
     for (int type = 0; type < TR_EVENT_TYPES; type++) {
         put_table(text, shape->database, shape->table);
-        tr_buf_printf(text, ",\"type\":\"%s\",\"version\":",
-                      tr_event_type_name((enum tr_event_type)type));
+        tr_buf_printf(
+            text, ",\"type\":\"%s\",\"version\":", tr_event_type_name((enum tr_event_type)type));
         if (keep(encoder, text, &encoder->heads[type], err) != 0)
             return err->code;
     }
@@ -72,8 +72,7 @@ static int make_columns(struct tr_encoder *encoder, const struct tr_binlog_table
         return tr_error_set(err, TR_EBUG, "a table map of %.*s has %u columns, its shape %u",
                             (int)shape->table.length, shape->table.data, visible,
                             shape->column_count);
-    encoder->columns =
-        tr_arena_alloc(&encoder->arena, (size_t)visible * sizeof(*encoder->columns));
+    encoder->columns = tr_arena_alloc(&encoder->arena, (size_t)visible * sizeof(*encoder->columns));
     if (encoder->columns == NULL)
         return tr_error_set(err, TR_ENOMEM, "no memory for an encoder");
     for (uint32_t i = 0; i < table->column_count; i++) {

@@ -19,7 +19,7 @@ struct encode_key_column {
 };
 
 struct tr_encoder {
-    struct tr_arena arena; /* of all that follows */
+    struct tr_arena arena;         /* of all that follows */
     struct encode_column *columns; /* without hidden ones */
     uint32_t column_count;
     struct encode_key_column *key;

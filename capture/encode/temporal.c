@@ -45,7 +45,8 @@ static char *put_time(char *to, const struct parts *parts)
     return put_2(to, parts->second);
 }
 
-/* `stored` is in units of the last digit of an even number of digits: 5 for .05 and for .5 is 50. */
+/* `stored` is in units of the last digit of an even number of digits: 5 for .05 and for .5 is 50.
+ */
 static char *put_fraction(char *to, uint64_t stored, unsigned digits)
 {
     if (digits == 0)

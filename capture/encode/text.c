@@ -45,6 +45,29 @@ bool tr_value_refined(const struct tr_binlog_column *column, const struct tr_cel
     return false;
 }
 
+/* Whether the text is nested so deep that the event around it could not be read any more. Only long
+ * text can be. */
+static bool is_too_deep(struct tr_slice text)
+{
+    const size_t around = 2; /* the event and its `data` */
+    size_t depth = 0;
+    bool quoted = false;
+    if (text.length < 2 * (TR_JSON_DEPTH_MAX - around))
+        return false;
+    for (size_t i = 0; i < text.length; i++) {
+        char c = text.data[i];
+        if (c == '"')
+            quoted = !quoted;
+        else if (quoted && c == '\\')
+            i++;
+        else if (!quoted && (c == '[' || c == '{') && ++depth > TR_JSON_DEPTH_MAX - around)
+            return true;
+        else if (!quoted && (c == ']' || c == '}'))
+            depth--;
+    }
+    return false;
+}
+
 /* Only checked text is passed on, without insignificant white space. Text of another character set
  * is converted behind what was written, then moved to its place. */
 bool tr_value_json(const struct tr_binlog_column *column, const struct tr_cell *cell,
@@ -62,15 +85,14 @@ bool tr_value_json(const struct tr_binlog_column *column, const struct tr_cell *
             return true; /* the buffer says so */
         text = (struct tr_slice){out->data + start, length};
     }
-    if (tr_json_parse(text, &value, &ignored) != 0) {
+    if (tr_json_parse(text, &value, &ignored) != 0 || is_too_deep(text)) {
         out->length = start;
         return tr_value_raw(column, cell, out);
     }
     size_t converted = out->length - start;
     tr_json_compact(text, out);
     if (converted > 0 && !out->failed) {
-        memmove(out->data + start, out->data + start + converted,
-                out->length - start - converted);
+        memmove(out->data + start, out->data + start + converted, out->length - start - converted);
         out->length -= converted;
     }
     return true;

@@ -117,7 +117,7 @@ static bool put_digits(char *to, const uint8_t *at, unsigned digits, bool odd_fi
 static bool value_decimal(const struct tr_binlog_column *column, const struct tr_cell *cell,
                           struct tr_buf *out)
 {
-    uint8_t bytes[DECIMAL_BYTES_MAX];
+    uint8_t bytes[DECIMAL_BYTES_MAX] = {0};
     char text[DECIMAL_TEXT_MAX];
     unsigned precision = column->meta >> 8, scale = column->meta & 0xffu;
     unsigned whole = precision - scale;

@@ -56,7 +56,7 @@ struct driver {
 
 static struct driver driver;
 
-/* ---- options ------------------------------------------------------------------------------------ */
+/* ---- options -------------------------------------------------------------------------------- */
 
 static bool read_options(const char *path)
 {
@@ -98,7 +98,7 @@ static bool read_file(const char *path, struct tr_buf *out)
     return !out->failed;
 }
 
-/* ---- tables ------------------------------------------------------------------------------------- */
+/* ---- tables --------------------------------------------------------------------------------- */
 
 static enum tr_refine refine_of(const char *text)
 {
@@ -188,7 +188,7 @@ static int on_table_map(const struct tr_binlog_event *event)
     return tr_encoder_new(&entry->encoder, entry->table, &entry->shape, &driver.err);
 }
 
-/* ---- rows --------------------------------------------------------------------------------------- */
+/* ---- rows ----------------------------------------------------------------------------------- */
 
 /* An event is a line of the group: a key's line in front of it, if asked for. */
 static void write_event(struct table *entry, enum tr_event_type type, int64_t version,
@@ -250,7 +250,7 @@ static int on_rows(const struct tr_binlog_event *event, uint64_t start)
     return got;
 }
 
-/* ---- the log ------------------------------------------------------------------------------------ */
+/* ---- the log -------------------------------------------------------------------------------- */
 
 static int end_group(void)
 {
@@ -337,8 +337,7 @@ static int on_event(const struct tr_binlog_event *event, uint64_t start)
         return on_gtid(event, start);
     case TR_BINLOG_ANNOTATE:
         if (find_option("query", NULL) != NULL)
-            driver.header.query =
-                (struct tr_slice){(const char *)event->body, event->body_length};
+            driver.header.query = (struct tr_slice){(const char *)event->body, event->body_length};
         return 0;
     case TR_BINLOG_QUERY:
     case TR_BINLOG_QUERY_COMPRESSED:
@@ -373,7 +372,10 @@ static int walk(const struct tr_buf *file)
 {
     const uint8_t *at = (const uint8_t *)file->data + MAGIC_BYTES;
     const uint8_t *end = (const uint8_t *)file->data + file->length;
-    if (file->length < MAGIC_BYTES || memcmp(file->data, "\xfe" "bin", MAGIC_BYTES) != 0)
+    if (file->length < MAGIC_BYTES || memcmp(file->data,
+                                             "\xfe"
+                                             "bin",
+                                             MAGIC_BYTES) != 0)
         return tr_error_set(&driver.err, TR_ESOURCE, "no binlog file");
     while (at < end) {
         struct tr_binlog_event event;

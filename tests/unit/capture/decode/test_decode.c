@@ -258,15 +258,24 @@ static void reads_a_table_map(void **state)
         uint32_t length;
         const char *charset;
     } wanted[] = {
-        {"i", TR_SQL_INT, 0, ""},         {"g", TR_SQL_OTHER, UINT32_MAX, ""},
-        {"c", TR_SQL_CHAR, 10, "latin1"}, {"b", TR_SQL_BINARY, 5, "binary"},
-        {"u", TR_SQL_BINARY, 16, "binary"}, {"n", TR_SQL_BINARY, 16, "binary"},
-        {"n4", TR_SQL_BINARY, 4, "binary"}, {"j", TR_SQL_TEXT, UINT32_MAX, "utf8mb4"},
-        {"t", TR_SQL_OTHER, 65535, ""},   {"v", TR_SQL_OTHER, 81, ""},
-        {"bb", TR_SQL_BLOB, 65535, "binary"}, {"e", TR_SQL_ENUM, 0, "utf8mb4"},
-        {"s", TR_SQL_SET, 0, "latin1"},   {"y", TR_SQL_YEAR, 0, ""},
-        {"bt", TR_SQL_BIT, 9, ""},        {"vc", TR_SQL_INT, 0, ""},
-        {"vp", TR_SQL_INT, 0, ""},        {"tx", TR_SQL_TEXT, 65535, "utf8mb4"},
+        {"i", TR_SQL_INT, 0, ""},
+        {"g", TR_SQL_OTHER, UINT32_MAX, ""},
+        {"c", TR_SQL_CHAR, 10, "latin1"},
+        {"b", TR_SQL_BINARY, 5, "binary"},
+        {"u", TR_SQL_BINARY, 16, "binary"},
+        {"n", TR_SQL_BINARY, 16, "binary"},
+        {"n4", TR_SQL_BINARY, 4, "binary"},
+        {"j", TR_SQL_TEXT, UINT32_MAX, "utf8mb4"},
+        {"t", TR_SQL_OTHER, 65535, ""},
+        {"v", TR_SQL_OTHER, 81, ""},
+        {"bb", TR_SQL_BLOB, 65535, "binary"},
+        {"e", TR_SQL_ENUM, 0, "utf8mb4"},
+        {"s", TR_SQL_SET, 0, "latin1"},
+        {"y", TR_SQL_YEAR, 0, ""},
+        {"bt", TR_SQL_BIT, 9, ""},
+        {"vc", TR_SQL_INT, 0, ""},
+        {"vp", TR_SQL_INT, 0, ""},
+        {"tx", TR_SQL_TEXT, 65535, "utf8mb4"},
         {"DB_ROW_HASH_1", TR_SQL_BIGINT, 0, ""},
     };
     struct tr_binlog_table *table = read_map();

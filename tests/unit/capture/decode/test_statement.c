@@ -20,9 +20,8 @@ static void check(const struct expectation *wanted)
     struct tr_arena arena;
     tr_error_reset(&err);
     tr_arena_init(&arena, 4096, 0);
-    assert_int_equal(tr_statement_read(&statement, tr_slice_of(wanted->text), TR_SLICE("d"),
-                                       &arena, &err),
-                     0);
+    assert_int_equal(
+        tr_statement_read(&statement, tr_slice_of(wanted->text), TR_SLICE("d"), &arena, &err), 0);
     size_t at = 0;
     big[0] = '\0';
     for (uint32_t i = 0; i < statement.table_count; i++)
@@ -40,8 +39,8 @@ static void check(const struct expectation *wanted)
     tr_arena_done(&arena);
 }
 
-#define CHECK_ALL(list)                                                                           \
-    for (size_t i = 0; i < sizeof(list) / sizeof(list[0]); i++)                                   \
+#define CHECK_ALL(list)                                                                            \
+    for (size_t i = 0; i < sizeof(list) / sizeof(list[0]); i++)                                    \
     check(&list[i])
 
 static void transactions(void **state)
@@ -82,9 +81,9 @@ static void savepoints_have_names(void **state)
         struct tr_arena arena;
         tr_error_reset(&err);
         tr_arena_init(&arena, 4096, 0);
-        assert_int_equal(tr_statement_read(&statement, tr_slice_of(all[i].text), TR_SLICE("d"),
-                                           &arena, &err),
-                         0);
+        assert_int_equal(
+            tr_statement_read(&statement, tr_slice_of(all[i].text), TR_SLICE("d"), &arena, &err),
+            0);
         assert_int_equal(statement.kind, all[i].kind);
         assert_string_equal(statement.name.data, all[i].name);
         tr_arena_done(&arena);
@@ -257,7 +256,8 @@ static void survives_cut_text(void **state)
     static const char *const texts[] = {
         "ALTER TABLE `a`.`b` ADD COLUMN (x INT DEFAULT (1+(2)), y ENUM('a','b''c')), RENAME TO c.d",
         "SET STATEMENT a=1 FOR DROP /*! TEMPORARY */ TABLE IF EXISTS `x`, \"y\" -- z",
-        "RENAME TABLE a TO b, c TO d", "CREATE OR REPLACE TABLE x.y SELECT 1",
+        "RENAME TABLE a TO b, c TO d",
+        "CREATE OR REPLACE TABLE x.y SELECT 1",
     };
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
         for (size_t length = 0; length <= strlen(texts[i]); length++) {

@@ -4,8 +4,8 @@
 #include "json_scan.h"
 #include "wire.h"
 
-#define BEGINNING                                                                                 \
-    "{\"database\":\"d\",\"table\":\"a\",\"type\":\"insert\",\"version\":77,\"schema_id\":5,"     \
+#define BEGINNING                                                                                  \
+    "{\"database\":\"d\",\"table\":\"a\",\"type\":\"insert\",\"version\":77,\"schema_id\":5,"      \
     "\"ts\":1764000000,\"xid\":70"
 
 static struct tr_error err;
@@ -19,7 +19,7 @@ static uint32_t key[2] = {0, 2};
 static struct tr_cell row[19], other[19];
 static struct wire map;
 
-/* ---- counting allocations: the linker sends the libraries' calls here ------------------------ */
+/* ---- counting allocations: the linker sends the libraries' calls here ----------------------- */
 
 void *__real_malloc(size_t size);
 void *__real_calloc(size_t count, size_t size);
@@ -48,7 +48,7 @@ void *__wrap_realloc(void *old, size_t size)
     return __real_realloc(old, size);
 }
 
-/* ---- set-up ---------------------------------------------------------------------------------- */
+/* ---- set-up --------------------------------------------------------------------------------- */
 
 static void set(struct tr_cell *cells, uint32_t index, const void *data, uint32_t length)
 {
@@ -96,8 +96,12 @@ static int begin(void **state)
         columns[i] = table->columns[i].shape;
     columns[4].refine = TR_REFINE_UUID;
     columns[7].refine = TR_REFINE_JSON;
-    shape = (struct tr_shape){.database = TR_SLICE("d"), .table = TR_SLICE("a"), .schema_id = 5,
-                              .columns = columns, .column_count = 18, .key = key,
+    shape = (struct tr_shape){.database = TR_SLICE("d"),
+                              .table = TR_SLICE("a"),
+                              .schema_id = 5,
+                              .columns = columns,
+                              .column_count = 18,
+                              .key = key,
                               .key_count = 2};
     fill(row);
     fill(other);
@@ -126,7 +130,7 @@ static void assert_text(const char *wanted)
         fail_msg("got      %.*s\nexpected %s", (int)out.length, out.data, wanted);
 }
 
-#define ROW_TEXT                                                                                  \
+#define ROW_TEXT                                                                                   \
     "\"data\":{\"i\":1,\"g\":null,\"c\":\"a\\\"é\",\"b\":\"YWIAAAA=\",\"u\":null,\"n\":null,"     \
     "\"n4\":null,\"j\":{\"a\":[1,2]},\"t\":null,\"v\":null,\"bb\":\"YmxvYg==\",\"e\":\"é\","      \
     "\"s\":[\"x\",\"y\"],\"y\":2024,\"bt\":257,\"vc\":2,\"vp\":-2,\"tx\":\"t😀t\"}"
@@ -155,9 +159,10 @@ static void writes_optional_members_in_order(void **state)
     head.server_id = 4000000000;
     head.query = TR_SLICE("INSERT \"\xe9\"");
     tr_encode_event(encoder, &head, row, NULL, &out, &encoded);
-    assert_text(BEGINNING ",\"commit\":true,\"gtid\":\"0-1-33\",\"position\":\"b\\\"in.000003:5021\""
-                          ",\"server_id\":4000000000,\"thread_id\":null,"
-                          "\"query\":\"INSERT \\\"é\\\"\"," ROW_TEXT "}");
+    assert_text(BEGINNING
+                ",\"commit\":true,\"gtid\":\"0-1-33\",\"position\":\"b\\\"in.000003:5021\""
+                ",\"server_id\":4000000000,\"thread_id\":null,"
+                "\"query\":\"INSERT \\\"é\\\"\"," ROW_TEXT "}");
 }
 
 static void old_has_what_changed(void **state)
