@@ -8,7 +8,9 @@ import ctypes
 import json
 import subprocess
 import uuid
+from pathlib import Path
 
+EXAMPLES = Path(__file__).resolve().parents[3] / "schemas" / "examples"
 LIB = "librdkafka.so.1"
 PRODUCER = 0
 CREATE_TOPICS = 1
@@ -138,12 +140,10 @@ class Hand:
         self.kafka.create(self.control, 1, cleanup_policy="compact")
 
     def checkpoint(self):
-        self.kafka.send(self.control, 0, '["checkpoint"]', compact({
-            "format": 1, "pipeline_id": self.pipeline_id,
-            "server": {"id": 1, "uuid": "", "file_stamp": 1, "file_crc": 1, "last_type": 1,
-                       "last_stamp": 1, "last_crc": 1},
-            "file": "bin.000001", "offset": 4, "base": 0, "version": self.version, "gtid": "",
-            "ts": 1764000000, "needs_snapshot": []}))
+        """The example of schemas/, as this pipeline's."""
+        key, value = (EXAMPLES / "checkpoint.mariadb.json").read_text().splitlines()[:2]
+        value = dict(json.loads(value), pipeline_id=self.pipeline_id, needs_snapshot=[])
+        self.kafka.send(self.control, 0, key, compact(value))
         self.kafka.flush()
 
     def topic(self, name, incarnation=None, create=True):

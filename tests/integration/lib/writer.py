@@ -18,6 +18,7 @@ import time
 import tr
 
 TRANSACTION_MAX = 20
+LETTERS = 'abc "\\\n\u00e9\u20ac\U0001f600:%{}'
 
 
 class Writer:
@@ -108,5 +109,4 @@ class Writer:
 
     def text(self):
         length = self.random.randrange(120)
-        return "".join(self.random.choice('abc "\\\n\u00e9\u20ac\U0001f600:%{}') for _ in
-                       range(length))
+        return "".join(self.random.choices(LETTERS, k=length))
