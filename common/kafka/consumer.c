@@ -53,6 +53,8 @@ static int make_conf(rd_kafka_conf_t **conf, const struct tr_kafka_consumer_conf
         {"client.id", config->client_id},
         {"fetch.max.bytes", fetch},
         {"fetch.message.max.bytes", partition},
+        /* A fetch from partitions without news holds up those of the same broker that have some. */
+        {"fetch.wait.max.ms", "100"},
         /* Must not exceed fetch.max.bytes; a larger record is fetched all the same. */
         {"message.max.bytes", partition},
         {"receive.message.max.bytes", "1000000000"},

@@ -71,7 +71,7 @@ static int open_outsider(struct tr_kafka_client *client, const struct tr_node *p
         {"client.id", "tailrace"}, {"log.connection.close", "false"}, {NULL, NULL}};
     const struct tr_kafka_setting fixed[] = {
         {"group.id", group}, {"enable.auto.commit", "false"}, {NULL, NULL}};
-    rd_kafka_conf_t *conf;
+    rd_kafka_conf_t *conf = NULL;
     int rc =
         tr_kafka_conf_new(&conf, properties, &(struct tr_kafka_settings){defaults, fixed}, err);
     if (rc == 0)
@@ -135,7 +135,7 @@ int tr_kafka_group_offsets(const struct tr_node *properties, const char *group,
                            const char *const *topics, struct tr_kafka_partition *partitions,
                            size_t count, struct tr_error *err)
 {
-    struct tr_kafka_client client;
+    struct tr_kafka_client client = {0};
     char what[TR_KAFKA_WHAT_MAX];
     snprintf(what, sizeof(what), "reading the offsets of group %s", group);
     int rc = open_outsider(&client, properties, group, err);
@@ -143,7 +143,7 @@ int tr_kafka_group_offsets(const struct tr_node *properties, const char *group,
         return rc;
     rd_kafka_topic_partition_list_t *list = list_of(topics, partitions, count, err);
     rc = list == NULL ? err->code : fetch_offsets(&client, list, what, err);
-    for (size_t i = 0; rc == 0 && i < count; i++)
+    for (size_t i = 0; rc == 0 && list != NULL && i < count; i++)
         partitions[i].offset = list->elems[i].offset;
     if (list != NULL)
         rd_kafka_topic_partition_list_destroy(list);
@@ -192,7 +192,7 @@ int tr_kafka_group_set_offsets(const struct tr_node *properties, const char *gro
                                const struct tr_kafka_partition *partitions, size_t count,
                                struct tr_error *err)
 {
-    struct tr_kafka_client client;
+    struct tr_kafka_client client = {0};
     int rc = open_outsider(&client, properties, group, err);
     if (rc < 0)
         return rc;

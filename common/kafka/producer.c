@@ -26,6 +26,7 @@ struct tr_kafka_producer {
     struct tr_kafka_client client; /* first: librdkafka's opaque is both */
     tr_kafka_delivered *delivered;
     void *context;
+    char too_large[256]; /* what is said of a record that the broker finds too large */
     atomic_int pending;
     atomic_bool polled;
     pthread_t poller;             /* valid once polled */
@@ -57,8 +58,23 @@ static void on_delivered(rd_kafka_t *rk, const rd_kafka_message_t *message, void
         return;
     }
     /* Not rd_kafka_message_errstr: of a message that we sent, that is its own payload. */
-    producer->delivered(producer->context, message->_private, delivery_code(message->err),
-                        rd_kafka_err2str(message->err));
+    const char *text = message->err == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE
+                           ? producer->too_large
+                           : rd_kafka_err2str(message->err);
+    producer->delivered(producer->context, message->_private, delivery_code(message->err), text);
+}
+
+/* The broker measures batches, and doesn't say whether one record or their number is too much. */
+static void word_too_large(struct tr_kafka_producer *producer)
+{
+    char value[32] = "";
+    size_t size = sizeof(value);
+    (void)rd_kafka_conf_get(rd_kafka_conf(producer->client.rk), "batch.size", value, &size);
+    snprintf(
+        producer->too_large, sizeof(producer->too_large),
+        "%s: the record, or a batch with it (up to kafka.batch.size, %s bytes), is larger than "
+        "the topic's max.message.bytes",
+        rd_kafka_err2str(RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE), value);
 }
 
 /* ---- life ----------------------------------------------------------------------------------- */
@@ -122,6 +138,7 @@ int tr_kafka_producer_new(struct tr_kafka_producer **out,
         free(producer);
         return rc;
     }
+    word_too_large(producer);
     *out = producer;
     return 0;
 }

@@ -78,7 +78,7 @@ static int describe_settings(struct tr_kafka_producer *producer, const char *nam
     rd_kafka_AdminOptions_t *options =
         tr_kafka_admin_options(producer, RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS);
     rd_kafka_queue_t *queue = rd_kafka_queue_new(client->rk);
-    rd_kafka_event_t *event;
+    rd_kafka_event_t *event = NULL;
     rd_kafka_DescribeConfigs(client->rk, &resource, 1, options, queue);
     rd_kafka_ConfigResource_destroy(resource);
     rd_kafka_AdminOptions_destroy(options);
@@ -213,7 +213,7 @@ static int request_topic(struct tr_kafka_producer *producer, const struct tr_kaf
     rd_kafka_AdminOptions_t *options =
         tr_kafka_admin_options(producer, RD_KAFKA_ADMIN_OP_CREATETOPICS);
     rd_kafka_queue_t *queue = rd_kafka_queue_new(rk);
-    rd_kafka_event_t *event;
+    rd_kafka_event_t *event = NULL;
     snprintf(what, sizeof(what), "creating topic %s", spec->name);
     rd_kafka_CreateTopics(rk, &topic, 1, options, queue);
     rd_kafka_NewTopic_destroy(topic);

@@ -43,12 +43,11 @@ void tr_kafka_wake(struct tr_kafka_consumer *consumer, size_t taken, size_t take
     size_t average = taken_bytes / taken + 1;
     consumer->message_bytes =
         consumer->message_bytes == 0 ? average : (consumer->message_bytes * 7 + average) / 8;
-    size_t messages = rd_kafka_queue_length(consumer->queue);
-    if (is_half_full(consumer, messages)) {
-        consumer->was_full = true;
+    size_t left = rd_kafka_queue_length(consumer->queue);
+    consumer->was_full = consumer->was_full || is_half_full(consumer, left + taken);
+    if (!consumer->was_full || is_half_full(consumer, left))
         return;
-    }
-    if (consumer->was_full && consumer->partition_count > 0)
+    if (consumer->partition_count > 0)
         ask_leaders(consumer);
     consumer->was_full = false;
 }
