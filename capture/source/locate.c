@@ -62,6 +62,27 @@ int tr_source_oldest(struct tr_source *source, char file[256], struct tr_error *
     return rc;
 }
 
+int tr_source_bytes_between(struct tr_source *source, const char *from, const char *to,
+                            int64_t *bytes, struct tr_error *err)
+{
+    MYSQL_RES *result;
+    int rc = tr_source_select(source, "SHOW BINARY LOGS", &result, err);
+    if (rc != 0)
+        return rc;
+    MYSQL_ROW row;
+    bool inside = false, ended = false;
+    int64_t sum = 0;
+    while (!ended && (row = mysql_fetch_row(result)) != NULL) {
+        ended = strcmp(row[0], to) == 0;
+        inside = inside || strcmp(row[0], from) == 0;
+        if (inside && !ended)
+            sum += strtoll(row[1], NULL, 10);
+    }
+    mysql_free_result(result);
+    *bytes = inside && ended ? sum : -1;
+    return 0;
+}
+
 int tr_source_file_after(struct tr_source *source, const char *file, char next[256],
                          struct tr_error *err)
 {
