@@ -389,7 +389,6 @@ static int apply_marker(struct work *work, struct tr_error *err)
         }
     }
     end_trouble(work->lane);
-    tr_floor_raise(marker->table, marker->version);
     work->batch->parts[marker->part].outcomes[TR_OUT_APPLIED]++;
     tr_log(TR_LOG_INFO, "store", tr_event_type_name(marker->type),
            TR_STR("database", marker->table->database.data),

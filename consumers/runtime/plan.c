@@ -13,7 +13,7 @@
 static bool has_topic(const struct tr_plan *plan, const char *topic)
 {
     for (size_t i = 0; i < plan->topic_count; i++)
-        if (strcmp(plan->topics[i], topic) == 0)
+        if (plan->topics[i] != NULL && strcmp(plan->topics[i], topic) == 0)
             return true;
     return false;
 }

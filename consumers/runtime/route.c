@@ -130,6 +130,9 @@ static int route_marker(const struct routing *r, const struct tr_event *ev, stru
         return r->control_read ? count_as(r, TR_OUT_FILTERED, err) : TR_ROUTE_SHAPE;
     if (below_floor(table, ev->version))
         return count_as(r, TR_OUT_STALE, err);
+    /* At once, so that what follows in this partition is judged by it. Rows of other partitions that
+     * are dropped for it are rows that the marker, which is read again after a crash, removes. */
+    tr_floor_raise(&table->sink, ev->version);
     return tr_batch_mark(r->batch, r->part, r->message, &table->sink, ev->type, ev->version, err);
 }
 
