@@ -61,7 +61,8 @@ static char *put_fraction(char *to, uint64_t stored, unsigned digits)
 
 static unsigned fraction_bytes(const struct tr_binlog_column *column)
 {
-    return (column->meta + 1u) / 2;
+    unsigned bytes = (column->meta + 1u) / 2;
+    return bytes <= 3 ? bytes : 3; /* the decoder lets no more through */
 }
 
 /* Seconds since 1970 as a date and time (the Gregorian calendar, counted from a year's March). */

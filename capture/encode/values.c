@@ -118,7 +118,7 @@ static bool value_decimal(const struct tr_binlog_column *column, const struct tr
                           struct tr_buf *out)
 {
     uint8_t bytes[DECIMAL_BYTES_MAX] = {0};
-    char text[DECIMAL_TEXT_MAX];
+    char text[DECIMAL_TEXT_MAX] = {0};
     unsigned precision = column->meta >> 8, scale = column->meta & 0xffu;
     unsigned whole = precision - scale;
     unsigned whole_bytes = whole / GROUP_DIGITS * 4 + (whole % GROUP_DIGITS + 1) / 2;
