@@ -4,6 +4,7 @@ schema has examples; and examples damaged in ways that matter are refused."""
 
 import copy
 import json
+import re
 import sys
 import unittest
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import jsonschema
 
 SCHEMAS = Path(__file__).resolve().parents[3] / "schemas"
+STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
 RECORDS = ("shape", "topic", "checkpoint", "audit")
 
 
@@ -80,8 +82,7 @@ class Examples(unittest.TestCase):
         for path in examples():
             for line in load_example(path)[1]:
                 with self.subTest(path.name):
-                    self.assertEqual(line, json.dumps(json.loads(line), ensure_ascii=False,
-                                                      separators=(",", ":")))
+                    self.assertNotRegex(STRING.sub("", line), r"\s")
 
     def test_are_in_order(self):
         for path in examples():
