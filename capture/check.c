@@ -31,10 +31,11 @@ static void warn(struct check *check, const char *format, ...)
     check->warnings++;
 }
 
-/* ---- source ----------------------------------------------------------------------------------- */
+/* ---- source -----------------------------------------------------------------------------------
+ */
 
-static int check_table(void *context, struct tr_slice database, struct tr_slice table,
-                       bool has_key, struct tr_error *err)
+static int check_table(void *context, struct tr_slice database, struct tr_slice table, bool has_key,
+                       struct tr_error *err)
 {
     struct check *check = context;
     char topic[TR_TOPIC_NAME_MAX + 1];
@@ -43,8 +44,7 @@ static int check_table(void *context, struct tr_slice database, struct tr_slice 
     check->tables++;
     if (!has_key) {
         bool skip = check->config->capture.on_no_key == TR_ON_NO_KEY_SKIP;
-        warn(check,
-             "table %.*s.%.*s has no key (PRIMARY KEY, or UNIQUE over NOT NULL columns): %s",
+        warn(check, "table %.*s.%.*s has no key (PRIMARY KEY, or UNIQUE over NOT NULL columns): %s",
              (int)database.length, database.data, (int)table.length, table.data,
              skip ? "its rows are not captured (capture.on_no_key: skip)"
                   : "capture stops at its first row; give it a key, exclude it, or set "
@@ -81,10 +81,11 @@ static int check_source(struct check *check, struct tr_error *err)
     return rc;
 }
 
-/* ---- Kafka ------------------------------------------------------------------------------------ */
+/* ---- Kafka ------------------------------------------------------------------------------------
+ */
 
-static int check_topic(void *context, struct tr_slice database, struct tr_slice table,
-                       bool has_key, struct tr_error *err)
+static int check_topic(void *context, struct tr_slice database, struct tr_slice table, bool has_key,
+                       struct tr_error *err)
 {
     (void)has_key;
     struct check *check = context;
@@ -94,7 +95,8 @@ static int check_topic(void *context, struct tr_slice database, struct tr_slice 
     const struct tr_node *own = NULL;
     if (!tr_rules_match(check->rules, database, table, &own))
         return 0;
-    int rc = tr_schema_topic(tr_node_text(own, "topic", settings->topic), database, table, topic, err);
+    int rc =
+        tr_schema_topic(tr_node_text(own, "topic", settings->topic), database, table, topic, err);
     if (rc != 0 || strcmp(topic, check->last_topic) == 0)
         return rc;
     memcpy(check->last_topic, topic, sizeof(topic));
@@ -102,13 +104,16 @@ static int check_topic(void *context, struct tr_slice database, struct tr_slice 
     if (rc != 0 || !info.exists)
         return rc;
     if (info.partitions != settings->partitions)
-        warn(check, "topic %s has %" PRId32 " partitions, capture.partitions is %" PRId64
-             ": it is used as it was registered", topic, info.partitions, settings->partitions);
+        warn(check,
+             "topic %s has %" PRId32 " partitions, capture.partitions is %" PRId64
+             ": it is used as it was registered",
+             topic, info.partitions, settings->partitions);
     if (info.cleanup_policy[0] != '\0' && strcmp(info.cleanup_policy, "compact") != 0)
-        warn(check, "topic %s has cleanup.policy=%s, not compact: %s", topic, info.cleanup_policy,
-             strstr(info.cleanup_policy, "delete") != NULL
-                 ? "its oldest rows are deleted by time or size, and stores can't be rebuilt from it"
-                 : "it grows without end");
+        warn(
+            check, "topic %s has cleanup.policy=%s, not compact: %s", topic, info.cleanup_policy,
+            strstr(info.cleanup_policy, "delete") != NULL
+                ? "its oldest rows are deleted by time or size, and stores can't be rebuilt from it"
+                : "it grows without end");
     return 0;
 }
 
@@ -137,12 +142,14 @@ static int check_kafka(struct check *check, struct tr_error *err)
         rc = tr_kafka_topic_describe(check->producer, control, &info, err);
     if (rc != 0)
         return rc;
-    printf("ok: kafka; control topic %s %s\n", control, info.exists ? "exists" : "is not there yet");
+    printf("ok: kafka; control topic %s %s\n", control,
+           info.exists ? "exists" : "is not there yet");
     if (info.exists && info.partitions != 1)
         return tr_error_set(err, TR_EKAFKA, "topic %s has %" PRId32 " partitions; it must have one",
                             control, info.partitions);
     if (info.exists && strcmp(info.cleanup_policy, "compact") != 0)
-        warn(check, "topic %s has cleanup.policy=%s; set compact, or checkpoints and shapes are lost",
+        warn(check,
+             "topic %s has cleanup.policy=%s; set compact, or checkpoints and shapes are lost",
              control, info.cleanup_policy);
     return tr_source_each_table(check->source, check_topic, check, err);
 }

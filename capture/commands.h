@@ -7,7 +7,7 @@
 /* Looks at configuration, source and Kafka, changes nothing; prints what it finds, a line each. */
 int tr_command_check(const struct tr_capture *config, struct tr_error *err) TR_MUST_CHECK;
 /* Prints the state: of the running process, else what the checkpoint and the source say. */
-int tr_command_status(const struct tr_capture *config, bool json, struct tr_error *err)
-    TR_MUST_CHECK;
+int tr_command_status(const struct tr_capture *config, bool json,
+                      struct tr_error *err) TR_MUST_CHECK;
 
 #endif

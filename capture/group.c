@@ -131,7 +131,8 @@ int tr_group_compare(struct tr_group *group, struct tr_batch *batch, struct tr_b
                         group->out, group->opened);
 }
 
-/* ---- savepoints ------------------------------------------------------------------------------- */
+/* ---- savepoints -------------------------------------------------------------------------------
+ */
 
 /* The newest of that name, as the server compares them; count when there is none. */
 static size_t find_savepoint(const struct tr_group *group, struct tr_slice name)
@@ -219,7 +220,8 @@ int tr_group_rollback_to(struct tr_group *group, struct tr_slice name, struct tr
     return 0;
 }
 
-/* ---- the end ---------------------------------------------------------------------------------- */
+/* ---- the end ----------------------------------------------------------------------------------
+ */
 
 static int mark_commit(struct tr_batch *batch, struct tr_record *row, struct tr_error *err)
 {
@@ -243,7 +245,8 @@ int tr_group_commit(struct tr_group *group, struct tr_batch *batch, struct tr_er
         return 0;
     if (group->rows < group->out)
         return tr_error_set(err, TR_ESTATE,
-                            "the transaction at offset %" PRIu64 " has %" PRIu64 " rows, and %" PRIu64
+                            "the transaction at offset %" PRIu64 " has %" PRIu64
+                            " rows, and %" PRIu64
                             " of it were published: the source is another one",
                             group->opened, group->rows, group->out);
     struct tr_record *last = tr_batch_last_row(batch, group->start.records);

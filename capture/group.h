@@ -4,10 +4,10 @@
  *
  * A group is final at its XID or COMMIT. Until then its rows lie at the end of the batch, and
  * ROLLBACK TO or ROLLBACK is a truncation. A group too large to be held goes out as it comes, all
- * but its last row, so that `commit` can still be set on that one; if rows that went out prove void,
- * capture stops and names them. When the connection breaks, the held rows are dropped and the group
- * is read again from its start; rows that went out before are passed over by number, and the last
- * of them must be the same as it was. Reading thread only.
+ * but its last row, so that `commit` can still be set on that one; if rows that went out prove
+ * void, capture stops and names them. When the connection breaks, the held rows are dropped and the
+ * group is read again from its start; rows that went out before are passed over by number, and the
+ * last of them must be the same as it was. Reading thread only.
  */
 #ifndef TR_GROUP_H
 #define TR_GROUP_H
@@ -24,13 +24,13 @@ struct tr_group_savepoint {
 
 struct tr_group {
     bool open;
-    bool standalone;  /* ends with its one statement */
-    int64_t xid;      /* version of its opening event */
-    uint64_t opened;  /* that event's start in the file, for messages */
-    uint64_t rows;    /* captured rows read so far, undone ones too */
-    uint64_t out;     /* number of the last row that went out before the group's end */
-    uint64_t out_hash; /* of the last of those */
-    int64_t out_xid;  /* the group that `out` speaks of, while it is not open again */
+    bool standalone;            /* ends with its one statement */
+    int64_t xid;                /* version of its opening event */
+    uint64_t opened;            /* that event's start in the file, for messages */
+    uint64_t rows;              /* captured rows read so far, undone ones too */
+    uint64_t out;               /* number of the last row that went out before the group's end */
+    uint64_t out_hash;          /* of the last of those */
+    int64_t out_xid;            /* the group that `out` speaks of, while it is not open again */
     struct tr_batch_fill start; /* where its records begin in the present batch */
     struct tr_group_savepoint *savepoints;
     size_t savepoint_count, savepoint_capacity;
@@ -79,8 +79,8 @@ int tr_group_savepoint(struct tr_group *group, struct tr_slice name, const struc
 int tr_group_rollback_to(struct tr_group *group, struct tr_slice name, struct tr_batch *batch,
                          struct tr_error *err) TR_MUST_CHECK;
 /* Ends the group: its last row gets `commit`. */
-int tr_group_commit(struct tr_group *group, struct tr_batch *batch, struct tr_error *err)
-    TR_MUST_CHECK;
+int tr_group_commit(struct tr_group *group, struct tr_batch *batch,
+                    struct tr_error *err) TR_MUST_CHECK;
 /* The group proves void (`how`: "is rolled back", "ends with its file"). TR_ESOURCE when rows of it
  * have gone out. Also right when no group is open; `batch` may then be NULL. */
 int tr_group_void(struct tr_group *group, struct tr_batch *batch, const char *how,

@@ -66,7 +66,8 @@ static int connect_source(struct pipeline *pipeline, struct tr_error *err)
     return 0;
 }
 
-/* ---- shared with check ------------------------------------------------------------------------ */
+/* ---- shared with check ------------------------------------------------------------------------
+ */
 
 static int refuse_cascade(void *context, struct tr_slice database, struct tr_slice table,
                           const char *constraint, struct tr_error *err)
@@ -90,7 +91,8 @@ int tr_pipeline_check_cascades(const struct tr_capture *config, struct tr_source
     return tr_source_each_unlogged_cascade(source, refuse_cascade, (void *)(uintptr_t)rules, err);
 }
 
-/* ---- HTTP ------------------------------------------------------------------------------------- */
+/* ---- HTTP -------------------------------------------------------------------------------------
+ */
 
 static int serve_status(void *context, struct tr_buf *out)
 {
@@ -140,7 +142,8 @@ static int start_http(struct pipeline *pipeline, struct tr_error *err)
     return rc;
 }
 
-/* ---- before the first row --------------------------------------------------------------------- */
+/* ---- before the first row ---------------------------------------------------------------------
+ */
 
 /* For status: what keeps the brokers from answering, if anything. */
 static void say_trouble(struct pipeline *pipeline)
@@ -191,7 +194,8 @@ static int open_kafka(struct pipeline *pipeline, struct tr_error *err)
 
 struct emptiness {
     struct pipeline *pipeline;
-    char last[TR_TOPIC_NAME_MAX + 1]; /* the topic that was looked at last: tables come by database */
+    char last[TR_TOPIC_NAME_MAX +
+              1]; /* the topic that was looked at last: tables come by database */
 };
 
 static int check_topic_empty(void *context, struct tr_slice database, struct tr_slice table,
@@ -312,7 +316,8 @@ static void close_all(struct pipeline *pipeline)
     tr_status_done(&pipeline->status);
 }
 
-/* ---- the reading thread ----------------------------------------------------------------------- */
+/* ---- the reading thread -----------------------------------------------------------------------
+ */
 
 static int prepare_reader(struct pipeline *pipeline, struct tr_error *err)
 {
@@ -352,7 +357,8 @@ static void wake_source(void *context)
     tr_source_wake(context);
 }
 
-/* ---- publishing ------------------------------------------------------------------------------- */
+/* ---- publishing -------------------------------------------------------------------------------
+ */
 
 static int publish_batch(struct pipeline *pipeline, struct tr_batch *batch, struct tr_error *err)
 {
@@ -404,9 +410,10 @@ static int finish_kafka(struct pipeline *pipeline, struct tr_error *err)
     if (rc == 0 && kafka->acked_moved)
         rc = tr_to_kafka_checkpoint_now(kafka, &kafka->acked, err);
     if (rc == TR_ESTOPPED)
-        tr_log(TR_LOG_WARN, "publish",
-               "stopped before Kafka has acknowledged everything; it is read again at the next start",
-               TR_END);
+        tr_log(
+            TR_LOG_WARN, "publish",
+            "stopped before Kafka has acknowledged everything; it is read again at the next start",
+            TR_END);
     return rc;
 }
 

@@ -12,7 +12,7 @@
 #include "settings.h"
 
 struct tr_pipeline_orders {
-    const char *start;  /* --start, or NULL */
+    const char *start; /* --start, or NULL */
     bool force_start;
     bool stop_at_end;
     const char *output; /* --output, NULL = Kafka */

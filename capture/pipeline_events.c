@@ -56,7 +56,8 @@ int tr_reader_go_out(struct tr_reader *reader, struct tr_error *err)
     return rc;
 }
 
-/* ---- GTIDs ------------------------------------------------------------------------------------ */
+/* ---- GTIDs ------------------------------------------------------------------------------------
+ */
 
 static int note_gtid(struct tr_reader_gtids *gtids, uint32_t domain, uint32_t server_id,
                      uint64_t sequence, struct tr_error *err)
@@ -80,9 +81,9 @@ static void write_gtids(const struct tr_reader_gtids *gtids, char *out, size_t s
     size_t at = 0;
     out[0] = '\0';
     for (size_t i = 0; i < gtids->count && at < size; i++) {
-        int n = snprintf(out + at, size - at, "%s%" PRIu32 "-%" PRIu32 "-%" PRIu64,
-                         i == 0 ? "" : ",", gtids->items[i].domain, gtids->items[i].server_id,
-                         gtids->items[i].sequence);
+        int n =
+            snprintf(out + at, size - at, "%s%" PRIu32 "-%" PRIu32 "-%" PRIu64, i == 0 ? "" : ",",
+                     gtids->items[i].domain, gtids->items[i].server_id, gtids->items[i].sequence);
         at += n > 0 ? (size_t)n : 0;
     }
 }
@@ -113,7 +114,8 @@ static int on_gtid_list(struct tr_reader *reader, const struct tr_binlog_event *
     return 0;
 }
 
-/* ---- boundaries ------------------------------------------------------------------------------- */
+/* ---- boundaries -------------------------------------------------------------------------------
+ */
 
 int tr_reader_look(struct tr_reader *reader, struct tr_error *err)
 {
@@ -129,7 +131,8 @@ int tr_reader_look(struct tr_reader *reader, struct tr_error *err)
     return rc;
 }
 
-/* Once a second: where the server is, and whether a statement has made a cascade that isn't logged. */
+/* Once a second: where the server is, and whether a statement has made a cascade that isn't logged.
+ */
 static int now_and_then(struct tr_reader *reader, struct tr_error *err)
 {
     if (tr_clock_mono_us() - reader->looked_us < LOOK_US)
@@ -188,7 +191,8 @@ int tr_reader_next_file(struct tr_reader *reader, const char *file, struct tr_er
     reader->file_stamp = 0;
     reader->file_crc = 0;
     reader->last = (struct tr_mark_event){0};
-    /* Where a broken connection is taken up again; a checkpoint waits for the file's first event. */
+    /* Where a broken connection is taken up again; a checkpoint waits for the file's first event.
+     */
     reader->boundary.place = reader->place;
     reader->boundary.file_stamp = 0;
     reader->boundary.file_crc = 0;
@@ -216,10 +220,12 @@ static int on_rotate(struct tr_reader *reader, const struct tr_binlog_event *ev,
     return tr_reader_next_file(reader, file, err);
 }
 
-/* ---- what identifies a file ------------------------------------------------------------------- */
+/* ---- what identifies a file -------------------------------------------------------------------
+ */
 
 /* CRC32 of what never changes of a format description: not the in-use flag, log_pos and `created`,
- * which differ between an open and a closed file and between a dump from its start and from later. */
+ * which differ between an open and a closed file and between a dump from its start and from later.
+ */
 static uint32_t format_crc(const struct tr_binlog_event *ev)
 {
     uint32_t head[4] = {ev->timestamp, ev->type, ev->server_id, ev->length};
@@ -259,12 +265,12 @@ static int on_format(struct tr_reader *reader, const struct tr_binlog_event *ev,
     return 0;
 }
 
-/* ---- resuming --------------------------------------------------------------------------------- */
+/* ---- resuming ---------------------------------------------------------------------------------
+ */
 
 /* Passes over what lies before the boundary; at it, compares the last event with the one that was
  * read before. */
-static int discard(struct tr_reader *reader, const struct tr_binlog_event *ev,
-                   struct tr_error *err)
+static int discard(struct tr_reader *reader, const struct tr_binlog_event *ev, struct tr_error *err)
 {
     const struct tr_mark *boundary = &reader->boundary;
     if (reader->place.offset < boundary->place.offset)
@@ -282,7 +288,8 @@ static int discard(struct tr_reader *reader, const struct tr_binlog_event *ev,
     return 0;
 }
 
-/* ---- groups ----------------------------------------------------------------------------------- */
+/* ---- groups -----------------------------------------------------------------------------------
+ */
 
 static int xa_stop(struct tr_error *err)
 {
@@ -363,9 +370,10 @@ static int dispatch(struct tr_reader *reader, const struct tr_binlog_event *ev, 
     case TR_BINLOG_XA_PREPARE:
         return xa_stop(err);
     case TR_BINLOG_INCIDENT:
-        return tr_error_set(err, TR_ESOURCE,
-                            "an INCIDENT event: the server has lost changes that belong here; take "
-                            "up behind it with --start FILE:POS --force-start and rebuild the stores");
+        return tr_error_set(
+            err, TR_ESOURCE,
+            "an INCIDENT event: the server has lost changes that belong here; take "
+            "up behind it with --start FILE:POS --force-start and rebuild the stores");
     case TR_BINLOG_EXECUTE_LOAD:
         return tr_reader_load(reader, ev, err);
     case TR_BINLOG_FORMAT_DESCRIPTION:
@@ -386,7 +394,8 @@ static int dispatch(struct tr_reader *reader, const struct tr_binlog_event *ev, 
     }
 }
 
-/* ---- the event -------------------------------------------------------------------------------- */
+/* ---- the event --------------------------------------------------------------------------------
+ */
 
 /* Heartbeats are sent only when there is nothing else to send: we are at the head. */
 static int on_heartbeat(struct tr_reader *reader, struct tr_error *err)
@@ -398,8 +407,8 @@ static int on_heartbeat(struct tr_reader *reader, struct tr_error *err)
     return now_and_then(reader, err);
 }
 
-static int counted_event(struct tr_reader *reader, const struct tr_binlog_event *ev,
-                         uint64_t start, struct tr_error *err)
+static int counted_event(struct tr_reader *reader, const struct tr_binlog_event *ev, uint64_t start,
+                         struct tr_error *err)
 {
     reader->last = (struct tr_mark_event){ev->type, ev->timestamp, ev->crc, ev->length};
     if (ev->type == TR_BINLOG_FORMAT_DESCRIPTION)

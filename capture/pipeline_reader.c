@@ -33,7 +33,8 @@ void tr_reader_done(struct tr_reader *reader)
     free(reader->after);
 }
 
-/* ---- taking up at the boundary ---------------------------------------------------------------- */
+/* ---- taking up at the boundary ----------------------------------------------------------------
+ */
 
 /* Domains and sequences of the boundary's GTID set, so that the set goes on from there. */
 static void take_gtids(struct tr_reader *reader)
@@ -75,12 +76,14 @@ static int begin_dump(struct tr_reader *reader, struct tr_error *err)
     reader->place.offset = offset;
     reader->discarding = offset != boundary->place.offset;
     reader->last = boundary->last;
-    reader->format = (struct tr_binlog_format){.checksum = tr_source_server(reader->source)->checksum};
+    reader->format =
+        (struct tr_binlog_format){.checksum = tr_source_server(reader->source)->checksum};
     take_gtids(reader);
     tr_schema_forget_ids(reader->schema);
     int rc = tr_source_dump(reader->source, boundary->place.file, offset, err);
     if (rc == 0)
-        tr_log(TR_LOG_INFO, "source", "reading", TR_STR("server", tr_source_endpoint(reader->source)),
+        tr_log(TR_LOG_INFO, "source", "reading",
+               TR_STR("server", tr_source_endpoint(reader->source)),
                TR_STR("file", boundary->place.file), TR_INT("offset", boundary->place.offset),
                TR_INT("version", tr_place_version(&boundary->place, boundary->place.offset, 0)),
                TR_END);
@@ -109,7 +112,8 @@ static int connect_again(struct tr_reader *reader, struct tr_error *err)
     return rc != 0 ? rc : begin_dump(reader, err);
 }
 
-/* ---- the loop --------------------------------------------------------------------------------- */
+/* ---- the loop ---------------------------------------------------------------------------------
+ */
 
 /* The file ends in the middle of an event: its server died while writing. */
 static int skip_torn_end(struct tr_reader *reader, struct tr_error *err)

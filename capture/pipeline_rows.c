@@ -53,8 +53,8 @@ struct rows_state {
     struct tr_schema_table *table;
     struct tr_binlog_rows rows;
     struct tr_encode_header header;
-    uint64_t start;   /* of the event in the file */
-    int64_t invalid;  /* values that went out by the `invalid` rule */
+    uint64_t start;  /* of the event in the file */
+    int64_t invalid; /* values that went out by the `invalid` rule */
 };
 
 static int64_t version_of(const struct rows_state *state, uint64_t end_inside)

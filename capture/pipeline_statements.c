@@ -1,4 +1,5 @@
-/* pipeline_statements.c - statements in the binlog: what they remove, move, or undo. See reader.h. */
+/* pipeline_statements.c - statements in the binlog: what they remove, move, or undo. See reader.h.
+ */
 #include <ctype.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -25,7 +26,8 @@ static bool captured(const struct tr_reader *reader, struct tr_slice database,
     return tr_rules_match(reader->rules, database, table, NULL);
 }
 
-/* ---- markers ---------------------------------------------------------------------------------- */
+/* ---- markers ----------------------------------------------------------------------------------
+ */
 
 static struct tr_encode_header marker_header(const struct statement_state *state,
                                              enum tr_event_type type)
@@ -54,8 +56,8 @@ static struct tr_encode_header marker_header(const struct statement_state *state
 }
 
 static int add_marker(struct statement_state *state, enum tr_event_type type,
-                      const struct tr_shape *shape, struct tr_slice database,
-                      struct tr_slice table, struct tr_error *err)
+                      const struct tr_shape *shape, struct tr_slice database, struct tr_slice table,
+                      struct tr_error *err)
 {
     struct tr_reader *reader = state->reader;
     uint32_t topic = 0;
@@ -160,7 +162,8 @@ static int mark_known(struct statement_state *state, const struct tr_shape *shap
                         state->query.text, err);
 }
 
-/* ---- the history of statements ---------------------------------------------------------------- */
+/* ---- the history of statements ----------------------------------------------------------------
+ */
 
 /* The next word in upper case; false at the end of what is looked at. Comments are passed over, the
  * text of executable ones is read. */
@@ -168,7 +171,8 @@ static bool next_word(struct tr_slice *text, char *word, size_t size)
 {
     const char *at = text->data, *end = text->data + text->length;
     while (at < end && !isalpha((unsigned char)*at)) {
-        bool comment = end - at >= 3 && at[0] == '/' && at[1] == '*' && at[2] != '!' && at[2] != 'M';
+        bool comment =
+            end - at >= 3 && at[0] == '/' && at[1] == '*' && at[2] != '!' && at[2] != 'M';
         if (comment) {
             const char *close = memmem(at + 2, (size_t)(end - at - 2), "*/", 2);
             at = close == NULL ? end : close + 2;
@@ -260,7 +264,8 @@ static int add_history(struct statement_state *state, struct tr_error *err)
     return tr_buf_check(text, "a batch", err);
 }
 
-/* ---- kinds of statements ---------------------------------------------------------------------- */
+/* ---- kinds of statements ----------------------------------------------------------------------
+ */
 
 static int remove_tables(struct statement_state *state, enum tr_event_type type,
                          struct tr_error *err)
@@ -284,8 +289,8 @@ static int remove_tables(struct statement_state *state, enum tr_event_type type,
 static int drop_database(struct statement_state *state, struct tr_error *err)
 {
     const struct tr_statement *statement = &state->statement;
-    struct tr_slice database = statement->table_count > 0 ? statement->tables[0].database
-                                                          : state->query.database;
+    struct tr_slice database =
+        statement->table_count > 0 ? statement->tables[0].database : state->query.database;
     int rc = each_known_table(state, database, drop_known, err);
     if (rc == 0)
         tr_schema_ddl(state->reader->schema, database, (struct tr_slice){"", 0}, state->version);
@@ -365,9 +370,9 @@ static int control_group(struct statement_state *state, struct tr_error *err)
             return 0;
         reader->gtid[0] = '\0';
         rc = tr_reader_open_batch(reader, err);
-        return rc != 0 ? rc
-                       : tr_group_begin(group, state->version, state->start, false, reader->batch,
-                                        err);
+        return rc != 0
+                   ? rc
+                   : tr_group_begin(group, state->version, state->start, false, reader->batch, err);
     case TR_STATEMENT_COMMIT:
         return group->open ? tr_group_commit(group, reader->batch, err) : 0;
     case TR_STATEMENT_ROLLBACK:
@@ -445,8 +450,8 @@ int tr_reader_statement(struct tr_reader *reader, const struct tr_binlog_event *
     tr_place_inflate(&reader->place, inflated);
     state.version += inflated;
     tr_arena_reset(&reader->arena);
-    rc = tr_statement_read(&state.statement, state.query.text, state.query.database,
-                           &reader->arena, err);
+    rc = tr_statement_read(&state.statement, state.query.text, state.query.database, &reader->arena,
+                           err);
     if (rc == 0)
         rc = carry_out(&state, err);
     if (rc == 0 && reader->group.open && reader->group.standalone)
@@ -456,8 +461,7 @@ int tr_reader_statement(struct tr_reader *reader, const struct tr_binlog_event *
 
 /* | u32 thread | u32 seconds | u8 database length | u16 error | u16 status length | u32 file id |
  * | u32, u32 file name's place | u8 duplicates | status variables | database | NUL | text | */
-int tr_reader_load(struct tr_reader *reader, const struct tr_binlog_event *ev,
-                   struct tr_error *err)
+int tr_reader_load(struct tr_reader *reader, const struct tr_binlog_event *ev, struct tr_error *err)
 {
     enum { FIXED = 13 + 13 };
     struct tr_slice database = {"", 0};

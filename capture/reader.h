@@ -59,18 +59,18 @@ struct tr_reader {
     struct tr_batch *batch; /* NULL while it is on offer */
     struct tr_group group;
     struct tr_reader_gtids gtids;
-    char gtid[64]; /* of the open group */
-    struct tr_arena arena;   /* of one statement */
-    struct tr_buf scratch;   /* inflated events */
-    struct tr_buf query;     /* text of the statement behind the rows, when events carry it */
+    char gtid[64];         /* of the open group */
+    struct tr_arena arena; /* of one statement */
+    struct tr_buf scratch; /* inflated events */
+    struct tr_buf query;   /* text of the statement behind the rows, when events carry it */
     struct tr_cell *before, *after;
     uint32_t cell_capacity;
     struct {
         const struct tr_shape *shape;
         struct tr_metric *rows;
     } counters[TR_READER_COUNTERS]; /* the tables' row counters, by the shape's address */
-    bool recheck_cascades; /* a statement may have made one */
-    int64_t looked_us;     /* when the head was asked for, monotonic */
+    bool recheck_cascades;          /* a statement may have made one */
+    int64_t looked_us;              /* when the head was asked for, monotonic */
 };
 
 int tr_reader_init(struct tr_reader *reader, struct tr_error *err) TR_MUST_CHECK;
@@ -78,13 +78,14 @@ void tr_reader_done(struct tr_reader *reader);
 /* Reads until told to stop, the end is reached, or a person is needed. */
 int tr_reader_run(struct tr_reader *reader, struct tr_error *err) TR_MUST_CHECK;
 
-/* ---- pipeline_events.c -------------------------------------------------------------------------- */
+/* ---- pipeline_events.c --------------------------------------------------------------------------
+ */
 
 int tr_reader_event(struct tr_reader *reader, const uint8_t *data, size_t length,
                     struct tr_error *err) TR_MUST_CHECK;
 /* The file has ended, with or without a ROTATE. */
-int tr_reader_next_file(struct tr_reader *reader, const char *file, struct tr_error *err)
-    TR_MUST_CHECK;
+int tr_reader_next_file(struct tr_reader *reader, const char *file,
+                        struct tr_error *err) TR_MUST_CHECK;
 /* Makes sure that there is a batch to write to. */
 int tr_reader_open_batch(struct tr_reader *reader, struct tr_error *err) TR_MUST_CHECK;
 /* Lets a group that is too large to be held go out, all but its last row. */
@@ -92,14 +93,16 @@ int tr_reader_go_out(struct tr_reader *reader, struct tr_error *err) TR_MUST_CHE
 /* Asks the server for its head. */
 int tr_reader_look(struct tr_reader *reader, struct tr_error *err) TR_MUST_CHECK;
 
-/* ---- pipeline_rows.c ---------------------------------------------------------------------------- */
+/* ---- pipeline_rows.c ----------------------------------------------------------------------------
+ */
 
 int tr_reader_table_map(struct tr_reader *reader, const struct tr_binlog_event *ev,
                         struct tr_error *err) TR_MUST_CHECK;
 int tr_reader_rows(struct tr_reader *reader, const struct tr_binlog_event *ev, uint64_t start,
                    struct tr_error *err) TR_MUST_CHECK;
 
-/* ---- pipeline_statements.c ---------------------------------------------------------------------- */
+/* ---- pipeline_statements.c ----------------------------------------------------------------------
+ */
 
 int tr_reader_statement(struct tr_reader *reader, const struct tr_binlog_event *ev, uint64_t start,
                         struct tr_error *err) TR_MUST_CHECK;

@@ -24,8 +24,8 @@ const struct tr_option tr_capture_options[] = {
      "Which tables are captured: a list of rules, the last match wins; all without it."},
     {"on_no_key", TR_OPT_ENUM, AT(on_no_key), "stop", 0, 0, "stop|skip", true,
      "What to do at a row of a table that has no key."},
-    {"primary_key_change", TR_OPT_ENUM, AT(primary_key_change), "split", 0, 0, "split|update", false,
-     "A changed key is a delete and an insert, or one update under the new key."},
+    {"primary_key_change", TR_OPT_ENUM, AT(primary_key_change), "split", 0, 0, "split|update",
+     false, "A changed key is a delete and an insert, or one update under the new key."},
     {"batch_bytes", TR_OPT_SIZE, AT(batch_bytes), "1MiB", 4096, 64 << 20, NULL, false,
      "Size at which a batch goes to the publisher, idle or not."},
     {"hold_bytes", TR_OPT_SIZE, AT(hold_bytes), "4MiB", 4096, 1 << 30, NULL, false,
@@ -61,7 +61,8 @@ static int check_template(const char *text, struct tr_error *err)
         bool braces = strncmp(at, "{database}", 10) == 0 || strncmp(at, "{table}", 7) == 0;
         if (*at == '{' && !braces)
             return tr_error_set(err, TR_ECONFIG,
-                                "capture.topic \"%s\": only {database} and {table} are known", text);
+                                "capture.topic \"%s\": only {database} and {table} are known",
+                                text);
         if (length < sizeof(name) - 1)
             name[length++] = *at;
     }

@@ -10,7 +10,8 @@
 #include "log.h"
 
 #define FILE_FIRST 4
-/* At least 2^40 above every version that was acknowledged, which may be some past the checkpoint. */
+/* At least 2^40 above every version that was acknowledged, which may be some past the checkpoint.
+ */
 #define JUMP ((int64_t)1 << 41)
 
 uint64_t tr_start_file_number(const char *file)
@@ -92,7 +93,8 @@ static int find_place(struct tr_start *start, struct tr_source *source, const ch
     struct tr_mark *mark = &start->mark;
     struct tr_place *place = &mark->place;
     if (strcmp(where, "latest") == 0) {
-        tr_log(TR_LOG_INFO, "start", "starting at the present end: rows from before are not captured",
+        tr_log(TR_LOG_INFO, "start",
+               "starting at the present end: rows from before are not captured",
                TR_STR("hint", "--start earliest takes all that the binlogs hold"), TR_END);
         return tr_source_head(source, place->file, &place->offset, mark->gtid, err);
     }
@@ -116,7 +118,8 @@ int tr_start_choose(struct tr_start *start, struct tr_source *source,
         return take_checkpoint(start, checkpoint);
     if (checkpoint != NULL && !force)
         return tr_error_set(err, TR_ESTATE,
-                            "--start %s, but there is a checkpoint at %s:%" PRIu64 ": leave --start "
+                            "--start %s, but there is a checkpoint at %s:%" PRIu64
+                            ": leave --start "
                             "out to go on from there, or add --force-start to give it up (versions "
                             "then jump, and what lies between is not captured)",
                             where, checkpoint->file, checkpoint->offset);
@@ -126,8 +129,7 @@ int tr_start_choose(struct tr_start *start, struct tr_source *source,
     start->fresh = true;
     start->server_id = tr_source_server(source)->server_id;
     if (checkpoint != NULL)
-        start->mark.place.base =
-            checkpoint->version + JUMP - (int64_t)start->mark.place.offset;
+        start->mark.place.base = checkpoint->version + JUMP - (int64_t)start->mark.place.offset;
     return 0;
 }
 
@@ -137,10 +139,10 @@ int tr_start_same_server(const struct tr_source *source, uint32_t server_id,
     uint32_t now = tr_source_server(source)->server_id;
     if (now == server_id)
         return 0;
-    return tr_error_set(err, TR_ESTATE,
-                        "%s is server %u, and %s:%" PRIu64 " is a position of server %u: the source "
-                        "was switched; connect to that server, or go on with --start latest "
-                        "--force-start and rebuild the stores",
-                        tr_source_endpoint(source), now, mark->place.file, mark->place.offset,
-                        server_id);
+    return tr_error_set(
+        err, TR_ESTATE,
+        "%s is server %u, and %s:%" PRIu64 " is a position of server %u: the source "
+        "was switched; connect to that server, or go on with --start latest "
+        "--force-start and rebuild the stores",
+        tr_source_endpoint(source), now, mark->place.file, mark->place.offset, server_id);
 }

@@ -22,21 +22,21 @@ int tr_status_init(struct tr_status *status, const char *pipeline, struct tr_err
     if (rc != 0)
         return rc;
     struct tr_metrics *metrics = status->metrics;
-    status->rows_total = tr_metrics_register(metrics, TR_METRIC_COUNTER,
-                                             "tailrace_capture_rows_all_total", "",
-                                             "Row changes read of all captured tables");
-    status->groups_total = tr_metrics_register(metrics, TR_METRIC_COUNTER,
-                                               "tailrace_capture_batches_total", "",
-                                               "Batches handed to Kafka or the file");
-    status->bytes_total = tr_metrics_register(metrics, TR_METRIC_COUNTER,
-                                              "tailrace_capture_bytes_total", "",
-                                              "Bytes of keys and events handed on");
-    status->invalid_total = tr_metrics_register(metrics, TR_METRIC_COUNTER,
-                                                "tailrace_capture_invalid_values_total", "",
-                                                "Values that went out as base64");
-    status->reconnects_total = tr_metrics_register(metrics, TR_METRIC_COUNTER,
-                                                   "tailrace_capture_reconnects_total", "",
-                                                   "Times the source was connected to again");
+    status->rows_total =
+        tr_metrics_register(metrics, TR_METRIC_COUNTER, "tailrace_capture_rows_all_total", "",
+                            "Row changes read of all captured tables");
+    status->groups_total =
+        tr_metrics_register(metrics, TR_METRIC_COUNTER, "tailrace_capture_batches_total", "",
+                            "Batches handed to Kafka or the file");
+    status->bytes_total =
+        tr_metrics_register(metrics, TR_METRIC_COUNTER, "tailrace_capture_bytes_total", "",
+                            "Bytes of keys and events handed on");
+    status->invalid_total =
+        tr_metrics_register(metrics, TR_METRIC_COUNTER, "tailrace_capture_invalid_values_total", "",
+                            "Values that went out as base64");
+    status->reconnects_total =
+        tr_metrics_register(metrics, TR_METRIC_COUNTER, "tailrace_capture_reconnects_total", "",
+                            "Times the source was connected to again");
     return 0;
 }
 
@@ -47,7 +47,8 @@ void tr_status_done(struct tr_status *status)
     pthread_mutex_destroy(&status->lock);
 }
 
-/* ---- writers ---------------------------------------------------------------------------------- */
+/* ---- writers ----------------------------------------------------------------------------------
+ */
 
 void tr_status_state(struct tr_status *status, const char *state, const char *trouble)
 {
@@ -116,10 +117,9 @@ static struct tr_status_table *add_table(struct tr_status *status, const char *n
     tr_buf_init(&label, 4096);
     tr_metrics_label(&label, "table", tr_slice_of(name));
     tr_buf_append_char(&label, '\0');
-    table->rows = tr_metrics_register(status->metrics, TR_METRIC_COUNTER,
-                                      "tailrace_capture_rows_total",
-                                      label.failed ? "" : label.data,
-                                      "Row changes read, per table");
+    table->rows =
+        tr_metrics_register(status->metrics, TR_METRIC_COUNTER, "tailrace_capture_rows_total",
+                            label.failed ? "" : label.data, "Row changes read, per table");
     tr_buf_done(&label);
     return table;
 }
@@ -151,15 +151,16 @@ void tr_status_sample(struct tr_status *status)
     pthread_mutex_lock(&status->lock);
     if (now - status->rows_at >= SECOND_US) {
         if (status->rows_at != 0)
-            status->rows_per_s = (double)(rows - status->rows_then) * SECOND_US /
-                                 (double)(now - status->rows_at);
+            status->rows_per_s =
+                (double)(rows - status->rows_then) * SECOND_US / (double)(now - status->rows_at);
         status->rows_at = now;
         status->rows_then = rows;
     }
     pthread_mutex_unlock(&status->lock);
 }
 
-/* ---- readers ---------------------------------------------------------------------------------- */
+/* ---- readers ----------------------------------------------------------------------------------
+ */
 
 struct lag {
     bool known; /* bytes */

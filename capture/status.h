@@ -30,7 +30,7 @@ struct tr_status {
     bool has_mark;
     char head_file[256];
     uint64_t head_offset;
-    int64_t behind_bytes; /* of the files between ours and the head's; -1 = not known */
+    int64_t behind_bytes;       /* of the files between ours and the head's; -1 = not known */
     int64_t checkpoint_wall_us; /* 0 = none */
     bool has_checkpoints;       /* not with --output */
     struct tr_status_table *tables;
@@ -42,8 +42,8 @@ struct tr_status {
     struct tr_metric *rows_total, *groups_total, *bytes_total, *invalid_total, *reconnects_total;
 };
 
-int tr_status_init(struct tr_status *status, const char *pipeline, struct tr_error *err)
-    TR_MUST_CHECK;
+int tr_status_init(struct tr_status *status, const char *pipeline,
+                   struct tr_error *err) TR_MUST_CHECK;
 void tr_status_done(struct tr_status *status);
 void tr_status_state(struct tr_status *status, const char *state, const char *trouble);
 /* What keeps Kafka from answering, "" = nothing. */

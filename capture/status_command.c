@@ -13,7 +13,8 @@
 #define REPLY_MAX ((size_t)16 << 20)
 #define READ_MS 10000
 
-/* ---- the running process ---------------------------------------------------------------------- */
+/* ---- the running process ----------------------------------------------------------------------
+ */
 
 /* True when the process answered on its own address. */
 static bool ask_process(const struct tr_capture *config, struct tr_buf *out)
@@ -44,7 +45,8 @@ static bool ask_process(const struct tr_capture *config, struct tr_buf *out)
     return rc == 0 && status == 200;
 }
 
-/* ---- the stopped one -------------------------------------------------------------------------- */
+/* ---- the stopped one --------------------------------------------------------------------------
+ */
 
 struct offline {
     bool anything; /* was in control */
@@ -152,7 +154,8 @@ static int ask_servers(const struct tr_capture *config, struct tr_buf *out, stru
     return rc;
 }
 
-/* ---- printing --------------------------------------------------------------------------------- */
+/* ---- printing ---------------------------------------------------------------------------------
+ */
 
 /* "lag.bytes  1234": one line for each scalar; a table a line. */
 static int print_members(const struct tr_json_value *object, const char *prefix,

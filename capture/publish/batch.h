@@ -24,7 +24,7 @@ enum tr_record_kind {
 
 struct tr_record {
     enum tr_record_kind kind;
-    uint32_t topic;     /* number in struct tr_topics */
+    uint32_t topic; /* number in struct tr_topics */
     uint32_t key_at, key_length;
     uint32_t value_at, value_length;
     uint32_t commit_at; /* where `commit` goes; rows only */
@@ -62,8 +62,8 @@ void tr_batch_reset(struct tr_batch *batch);
 
 /* A new record at the end, all zero; NULL (TR_ENOMEM) when there is no memory. */
 struct tr_record *tr_batch_add(struct tr_batch *batch, struct tr_error *err);
-int tr_batch_add_shape(struct tr_batch *batch, const struct tr_shape *shape, struct tr_error *err)
-    TR_MUST_CHECK;
+int tr_batch_add_shape(struct tr_batch *batch, const struct tr_shape *shape,
+                       struct tr_error *err) TR_MUST_CHECK;
 struct tr_batch_fill tr_batch_fill(const struct tr_batch *batch);
 void tr_batch_truncate(struct tr_batch *batch, struct tr_batch_fill fill);
 /* The last row from `from` on, NULL when there is none. */

@@ -55,7 +55,8 @@ void tr_handover_free(struct tr_handover *handover)
     free(handover);
 }
 
-/* ---- the reading thread ----------------------------------------------------------------------- */
+/* ---- the reading thread -----------------------------------------------------------------------
+ */
 
 int tr_handover_open(struct tr_handover *handover, struct tr_batch **out, struct tr_error *err)
 {
@@ -99,7 +100,8 @@ void tr_handover_close(struct tr_handover *handover)
     pthread_mutex_unlock(&handover->lock);
 }
 
-/* ---- the publishing thread -------------------------------------------------------------------- */
+/* ---- the publishing thread --------------------------------------------------------------------
+ */
 
 static struct timespec deadline_in(int timeout_ms)
 {

@@ -16,12 +16,13 @@ struct tr_handover;
 int tr_handover_new(struct tr_handover **out, size_t batches, struct tr_error *err) TR_MUST_CHECK;
 void tr_handover_free(struct tr_handover *handover);
 
-/* ---- the reading thread ----------------------------------------------------------------------- */
+/* ---- the reading thread -----------------------------------------------------------------------
+ */
 
 /* The batch to fill: the offered one when nobody took it, else an empty one; waits for one.
  * TR_ESTOPPED when the publisher has ended. */
-int tr_handover_open(struct tr_handover *handover, struct tr_batch **out, struct tr_error *err)
-    TR_MUST_CHECK;
+int tr_handover_open(struct tr_handover *handover, struct tr_batch **out,
+                     struct tr_error *err) TR_MUST_CHECK;
 /* Gives the batch away for good. */
 void tr_handover_push(struct tr_handover *handover, struct tr_batch *batch);
 /* Lets the publisher take it; `wake` = it shall do so now, not at its next look. */
@@ -29,7 +30,8 @@ void tr_handover_offer(struct tr_handover *handover, struct tr_batch *batch, boo
 /* No more batches come. One that is on offer is still taken. */
 void tr_handover_close(struct tr_handover *handover);
 
-/* ---- the publishing thread -------------------------------------------------------------------- */
+/* ---- the publishing thread --------------------------------------------------------------------
+ */
 
 /* The oldest batch, waiting up to timeout_ms for one; NULL when there is none (yet). */
 struct tr_batch *tr_handover_take(struct tr_handover *handover, int timeout_ms);

@@ -31,7 +31,7 @@ int tr_needs_load(struct tr_needs *needs, const struct tr_checkpoint *checkpoint
 int64_t tr_needs_since(struct tr_needs *needs, struct tr_slice name);
 /* Writes the checkpoint with the list in it. */
 int tr_needs_write_checkpoint(struct tr_needs *needs, struct tr_checkpoint *checkpoint,
-                              struct tr_buf *key, struct tr_buf *value, struct tr_error *err)
-    TR_MUST_CHECK;
+                              struct tr_buf *key, struct tr_buf *value,
+                              struct tr_error *err) TR_MUST_CHECK;
 
 #endif

@@ -38,8 +38,8 @@ static int write_failed(const struct tr_to_file *to, size_t left, struct tr_erro
     if (errno == EPIPE && !to->owned)
         return tr_error_set(err, TR_ESTOPPED, "stdout's reader has gone");
     return tr_error_set_native(err, TR_ESTORE, errno,
-                               "output file %s: %s, %zu bytes of a batch are not written",
-                               to->name, strerror(errno), left);
+                               "output file %s: %s, %zu bytes of a batch are not written", to->name,
+                               strerror(errno), left);
 }
 
 int tr_to_file_batch(struct tr_to_file *to, const struct tr_batch *batch, struct tr_error *err)

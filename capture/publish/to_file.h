@@ -19,7 +19,7 @@ struct tr_to_file {
 int tr_to_file_open(struct tr_to_file *to, const char *output, struct tr_error *err) TR_MUST_CHECK;
 void tr_to_file_close(struct tr_to_file *to);
 /* TR_ESTORE naming the file (a full disk, say); TR_ESTOPPED when stdout's reader has gone. */
-int tr_to_file_batch(struct tr_to_file *to, const struct tr_batch *batch, struct tr_error *err)
-    TR_MUST_CHECK;
+int tr_to_file_batch(struct tr_to_file *to, const struct tr_batch *batch,
+                     struct tr_error *err) TR_MUST_CHECK;
 
 #endif

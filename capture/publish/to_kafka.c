@@ -238,15 +238,14 @@ static int too_large(const struct tr_batch *batch, const struct tr_record *rec,
     struct tr_slice key = tr_batch_key(batch, rec);
     int key_shown = key.length < 200 ? (int)key.length : 200;
     const struct tr_shape *shape = rec->shape;
-    return tr_error_set(err, TR_EKAFKA,
-                        "table %.*s.%.*s: the row with key %.*s at %s:%" PRIu64 " makes a record of "
-                        "%zu bytes, and topic %s takes %" PRId64 ": raise its max.message.bytes "
-                        "(kafka-configs) and start again",
-                        (int)shape->database.length, shape->database.data,
-                        (int)shape->table.length, shape->table.data, key_shown, key.data,
-                        batch->file, rec->position,
-                        (size_t)rec->key_length + rec->value_length, state->topic.name,
-                        state->message_bytes_max);
+    return tr_error_set(
+        err, TR_EKAFKA,
+        "table %.*s.%.*s: the row with key %.*s at %s:%" PRIu64 " makes a record of "
+        "%zu bytes, and topic %s takes %" PRId64 ": raise its max.message.bytes "
+        "(kafka-configs) and start again",
+        (int)shape->database.length, shape->database.data, (int)shape->table.length,
+        shape->table.data, key_shown, key.data, batch->file, rec->position,
+        (size_t)rec->key_length + rec->value_length, state->topic.name, state->message_bytes_max);
 }
 
 static int send_row(struct tr_to_kafka *to, const struct tr_batch *batch,
@@ -318,8 +317,8 @@ static int send_record(struct tr_to_kafka *to, const struct tr_batch *batch,
 }
 
 /* Room for one more epoch: waits for the oldest. */
-static int open_epoch(struct tr_to_kafka *to, const struct tr_batch *batch,
-                      struct tr_epoch **epoch, struct tr_error *err)
+static int open_epoch(struct tr_to_kafka *to, const struct tr_batch *batch, struct tr_epoch **epoch,
+                      struct tr_error *err)
 {
     while (tr_epochs_full(&to->epochs)) {
         int rc = tr_to_kafka_poll(to, WAIT_MS, err);
@@ -427,8 +426,7 @@ int tr_to_kafka_checkpoint_now(struct tr_to_kafka *to, const struct tr_mark *mar
 
 /* ---- reading what is there ------------------------------------------------------------------ */
 
-static int take_control(void *context, const struct tr_kafka_message *message,
-                        struct tr_error *err)
+static int take_control(void *context, const struct tr_kafka_message *message, struct tr_error *err)
 {
     return tr_control_take(context, message->key, message->value, message->tombstone, err);
 }

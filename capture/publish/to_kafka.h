@@ -46,15 +46,15 @@ struct tr_to_kafka {
     struct tr_to_kafka_identity identity;
     char control_topic[TR_TOPIC_NAME_MAX + 1];
     char schema_changes_topic[TR_TOPIC_NAME_MAX + 1];
-    int64_t batch_size; /* of the producer: no larger than any topic's max.message.bytes */
-    bool own_batch_size; /* set by the user: left alone */
+    int64_t batch_size;   /* of the producer: no larger than any topic's max.message.bytes */
+    bool own_batch_size;  /* set by the user: left alone */
     struct tr_mark acked; /* all up to here is acknowledged */
     bool acked_moved;     /* since the last checkpoint was written */
     uint64_t checkpoint_outstanding;
-    int64_t checkpoint_sent_us; /* monotonic */
+    int64_t checkpoint_sent_us;         /* monotonic */
     _Atomic int64_t checkpoint_wall_us; /* of the last acknowledged one; 0 = none; any thread */
-    struct tr_buf key, value; /* scratch */
-    int failed;               /* code of the first delivery that failed */
+    struct tr_buf key, value;           /* scratch */
+    int failed;                         /* code of the first delivery that failed */
     char failure[256];
 };
 
@@ -66,32 +66,33 @@ void tr_to_kafka_close(struct tr_to_kafka *to);
 int tr_to_kafka_read_control(struct tr_to_kafka *to, struct tr_control *control,
                              struct tr_error *err) TR_MUST_CHECK;
 /* TR_ESTATE naming the topic when one of the names holds records. */
-int tr_to_kafka_check_empty(struct tr_to_kafka *to, const char *topic, struct tr_error *err)
-    TR_MUST_CHECK;
+int tr_to_kafka_check_empty(struct tr_to_kafka *to, const char *topic,
+                            struct tr_error *err) TR_MUST_CHECK;
 
 /* Sends all that is in the batch; waits while the producer's queue is full. */
-int tr_to_kafka_batch(struct tr_to_kafka *to, const struct tr_batch *batch, struct tr_error *err)
-    TR_MUST_CHECK;
+int tr_to_kafka_batch(struct tr_to_kafka *to, const struct tr_batch *batch,
+                      struct tr_error *err) TR_MUST_CHECK;
 /* Serves acknowledgements, waiting up to timeout_ms for the first, and settles epochs. */
 int tr_to_kafka_poll(struct tr_to_kafka *to, int timeout_ms, struct tr_error *err) TR_MUST_CHECK;
 /* Whether records or a checkpoint are on their way. */
 bool tr_to_kafka_busy(const struct tr_to_kafka *to);
 /* Writes the checkpoint when it has moved and the last one is `interval_ms` old. */
-int tr_to_kafka_checkpoint(struct tr_to_kafka *to, int64_t interval_ms, struct tr_error *err)
-    TR_MUST_CHECK;
+int tr_to_kafka_checkpoint(struct tr_to_kafka *to, int64_t interval_ms,
+                           struct tr_error *err) TR_MUST_CHECK;
 /* Writes it and waits until it is acknowledged. */
 int tr_to_kafka_checkpoint_now(struct tr_to_kafka *to, const struct tr_mark *mark,
                                struct tr_error *err) TR_MUST_CHECK;
 /* Waits until everything is acknowledged. */
 int tr_to_kafka_drain(struct tr_to_kafka *to, struct tr_error *err) TR_MUST_CHECK;
 
-/* ---- to_kafka_topics.c -------------------------------------------------------------------------- */
+/* ---- to_kafka_topics.c --------------------------------------------------------------------------
+ */
 
 /* Makes control and schema-changes. */
 int tr_to_kafka_make_own_topics(struct tr_to_kafka *to, struct tr_error *err) TR_MUST_CHECK;
 /* Makes and registers a data topic, if that isn't done yet. */
-int tr_to_kafka_ready(struct tr_to_kafka *to, struct tr_topic_state *state, struct tr_error *err)
-    TR_MUST_CHECK;
+int tr_to_kafka_ready(struct tr_to_kafka *to, struct tr_topic_state *state,
+                      struct tr_error *err) TR_MUST_CHECK;
 /* Sends key and value (of `to`) to control and waits for the acknowledgement. */
 int tr_to_kafka_put_control(struct tr_to_kafka *to, struct tr_error *err) TR_MUST_CHECK;
 /* (Re-)makes the producer, with the present batch_size. */

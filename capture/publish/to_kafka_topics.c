@@ -44,9 +44,9 @@ int tr_to_kafka_make_own_topics(struct tr_to_kafka *to, struct tr_error *err)
 {
     /* Small segments and an eager cleaner: a reader goes through all of it at every start. */
     static const char *const control_settings[][2] = {
-        {"cleanup.policy", "compact"},        {"segment.bytes", "1048576"},
-        {"segment.ms", "600000"},             {"min.cleanable.dirty.ratio", "0.1"},
-        {"delete.retention.ms", "60000"},     {"max.compaction.lag.ms", "3600000"},
+        {"cleanup.policy", "compact"},    {"segment.bytes", "1048576"},
+        {"segment.ms", "600000"},         {"min.cleanable.dirty.ratio", "0.1"},
+        {"delete.retention.ms", "60000"}, {"max.compaction.lag.ms", "3600000"},
     };
     static const char *const history_settings[][2] = {
         {"cleanup.policy", "delete"},
@@ -122,8 +122,8 @@ static int fit_batches(struct tr_to_kafka *to, const struct tr_topic_state *stat
     return tr_to_kafka_make_producer(to, err);
 }
 
-static int register_topic(struct tr_to_kafka *to, struct tr_topic_state *state,
-                          int32_t partitions, struct tr_error *err)
+static int register_topic(struct tr_to_kafka *to, struct tr_topic_state *state, int32_t partitions,
+                          struct tr_error *err)
 {
     state->topic.partitions = partitions;
     snprintf(state->topic.incarnation, sizeof(state->topic.incarnation), "%016" PRIx64,
@@ -150,14 +150,15 @@ int tr_to_kafka_ready(struct tr_to_kafka *to, struct tr_topic_state *state, stru
     if (rc != 0)
         return rc;
     if (was_there && state->registered && info.partitions < state->topic.partitions)
-        return tr_error_set(err, TR_ESTATE,
-                            "topic %s has %d partitions, and %d are registered in %s: it is not "
-                            "the topic that was written before; restore it, or start a new pipeline",
-                            state->topic.name, info.partitions, state->topic.partitions,
-                            to->control_topic);
+        return tr_error_set(
+            err, TR_ESTATE,
+            "topic %s has %d partitions, and %d are registered in %s: it is not "
+            "the topic that was written before; restore it, or start a new pipeline",
+            state->topic.name, info.partitions, state->topic.partitions, to->control_topic);
     state->message_bytes_max = info.message_bytes_max;
     rc = fit_batches(to, state, err);
-    /* A topic made anew gets a new incarnation, so that stores don't take its offsets for the old. */
+    /* A topic made anew gets a new incarnation, so that stores don't take its offsets for the old.
+     */
     if (rc == 0 && (!state->registered || !was_there))
         rc = register_topic(to, state, info.partitions, err);
     state->ready = rc == 0;
@@ -178,12 +179,13 @@ int tr_to_kafka_check_empty(struct tr_to_kafka *to, const char *topic, struct tr
                 return rc;
         }
         if (rc == 0 && high > low)
-            return tr_error_set(err, TR_ESTATE,
-                                "topic %s holds records, but %s has no checkpoint: new versions "
-                                "could be lower than those. This takes `recover` (make a checkpoint "
-                                "from the topics), which this version doesn't have; restore %s, or "
-                                "delete the data topics, or name another pipeline and topic",
-                                topic, to->control_topic, to->control_topic);
+            return tr_error_set(
+                err, TR_ESTATE,
+                "topic %s holds records, but %s has no checkpoint: new versions "
+                "could be lower than those. This takes `recover` (make a checkpoint "
+                "from the topics), which this version doesn't have; restore %s, or "
+                "delete the data topics, or name another pipeline and topic",
+                topic, to->control_topic, to->control_topic);
     }
     return rc;
 }

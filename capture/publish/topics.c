@@ -56,8 +56,7 @@ struct tr_topic_state *tr_topics_at(struct tr_topics *topics, uint32_t number)
     return state;
 }
 
-int tr_topics_load(struct tr_topics *topics, const struct tr_control *control,
-                   struct tr_error *err)
+int tr_topics_load(struct tr_topics *topics, const struct tr_control *control, struct tr_error *err)
 {
     size_t count = tr_control_topic_count(control);
     for (size_t i = 0; i < count; i++) {

@@ -13,9 +13,9 @@
 
 /* Everything but the name belongs to the publishing thread. */
 struct tr_topic_state {
-    struct tr_topic topic; /* name; partitions and incarnation once registered */
-    bool registered;       /* control has it */
-    bool ready;            /* exists, registered, and acknowledged */
+    struct tr_topic topic;     /* name; partitions and incarnation once registered */
+    bool registered;           /* control has it */
+    bool ready;                /* exists, registered, and acknowledged */
     int64_t message_bytes_max; /* 0 = unknown */
 };
 

@@ -102,7 +102,8 @@ static void test_large_batches_give_memory_back(void **state)
     tr_batch_done(&batch);
 }
 
-/* ---- epochs ----------------------------------------------------------------------------------- */
+/* ---- epochs -----------------------------------------------------------------------------------
+ */
 
 static struct tr_mark mark_at(uint64_t offset)
 {
@@ -150,7 +151,8 @@ static void test_epochs_without_an_end_move_nothing(void **state)
     assert_int_equal(end.place.offset, 7);
 }
 
-/* ---- tables that need a snapshot ---------------------------------------------------------------- */
+/* ---- tables that need a snapshot ----------------------------------------------------------------
+ */
 
 static void test_needs_keep_the_first_version(void **state)
 {
@@ -168,7 +170,8 @@ static void test_needs_keep_the_first_version(void **state)
     tr_needs_done(&needs);
 }
 
-/* ---- the output file ---------------------------------------------------------------------------- */
+/* ---- the output file ----------------------------------------------------------------------------
+ */
 
 static void test_file_is_appended_to(void **state)
 {

@@ -65,9 +65,8 @@ static enum tr_group_turn row(struct fixture *fixture, int id)
 
 static void begin(struct fixture *fixture, int64_t xid)
 {
-    assert_int_equal(tr_group_begin(&fixture->group, xid, 100, false, &fixture->batch,
-                                    &fixture->err),
-                     0);
+    assert_int_equal(
+        tr_group_begin(&fixture->group, xid, 100, false, &fixture->batch, &fixture->err), 0);
 }
 
 static void assert_output(const struct tr_batch *batch, const char *expected)
@@ -125,12 +124,12 @@ static void test_rollback_to_takes_rows_back(void **state)
     assert_int_equal(tr_group_savepoint(group, TR_SLICE("s2"), &fixture->batch, &fixture->err), 0);
     row(fixture, 3);
     /* Names compare as the server compares them. */
-    assert_int_equal(
-        tr_group_rollback_to(group, TR_SLICE("S1"), &fixture->batch, &fixture->err), 0);
+    assert_int_equal(tr_group_rollback_to(group, TR_SLICE("S1"), &fixture->batch, &fixture->err),
+                     0);
     row(fixture, 4);
     /* The savepoint itself stays. */
-    assert_int_equal(
-        tr_group_rollback_to(group, TR_SLICE("s1"), &fixture->batch, &fixture->err), 0);
+    assert_int_equal(tr_group_rollback_to(group, TR_SLICE("s1"), &fixture->batch, &fixture->err),
+                     0);
     row(fixture, 5);
     assert_int_equal(tr_group_commit(group, &fixture->batch, &fixture->err), 0);
     assert_output(&fixture->batch, "{\"id\":1}\n{\"id\":5,\"commit\":true}\n");
@@ -349,9 +348,9 @@ static void test_file_end_after_half_went_out_stops(void **state)
 {
     struct fixture *fixture = *state;
     send_half(fixture);
-    assert_int_equal(tr_group_void(&fixture->group, NULL, "is cut off by the end of its file",
-                                   &fixture->err),
-                     TR_ESOURCE);
+    assert_int_equal(
+        tr_group_void(&fixture->group, NULL, "is cut off by the end of its file", &fixture->err),
+        TR_ESOURCE);
 }
 
 #define GROUP_TEST(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)

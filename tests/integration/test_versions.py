@@ -1,0 +1,244 @@
+#!/usr/bin/python3
+"""Every row has one version, whatever was read before it; and no undone row is published.
+
+A MariaDB of its own writes what binlogs are made of: transactions of every kind, savepoints that
+are rolled back, temporary tables, DDL, ROTATE, a clean restart, compressed events, and a server
+that dies in the middle of writing a large transaction. Then it is read from the start, from every
+group boundary, and by a capture that is killed again and again.
+"""
+
+import contextlib
+import json
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pymysql
+
+import tr
+from stack import Stack
+
+TORN_TRIES = 6
+ROWS_OF_TORN = 300000
+
+
+class Versions(tr.Case):
+    def setUp(self):
+        super().setUp()
+        self.own = tempfile.TemporaryDirectory(prefix="tailrace-versions-", dir="/var/tmp")
+        Path(self.own.name).chmod(0o711)
+        self.addCleanup(self.own.cleanup)
+        self.server = Stack(self.own.name + "/s", say=lambda text: None)
+        self.addCleanup(self.server.down)
+        self.server.up(["mariadb"])
+        self.places = self.server.endpoints()
+        self.pipe = self.pipeline(stores=[])
+        self.shop = f"{self.pipe.name}_shop"
+        self.pipe.configure(
+            source={"host": "127.0.0.1", "port": int(self.places["MARIADB_PORT"]),
+                    "user": "tailrace", "password_file": self.places["MARIADB_PASSWORD_FILE"]},
+            capture={"hold_bytes": "256KiB", "checkpoint_interval": "20ms"})
+        self.random = random.Random(7)
+
+    def sql(self, *statements):
+        link = pymysql.connect(host="127.0.0.1", port=int(self.places["MARIADB_PORT"]),
+                               user="root", autocommit=True)
+        with link, link.cursor() as cursor:
+            for statement in statements:
+                cursor.execute(statement)
+            return cursor.fetchall()
+
+    # --- what the binlog is made of
+
+    def some_changes(self, first):
+        """Transactions of every kind, on keys from `first` on; undone rows have v = -1."""
+        a, m = f"{self.shop}.a", f"{self.shop}.m"
+        self.sql(f"INSERT INTO {a} VALUES ({first}, 1, 'x')",
+                 f"INSERT INTO {a} SELECT {first} + seq, seq, REPEAT('y', 300) "
+                 f"FROM {self.shop}.seq_1_to_60",
+                 f"UPDATE {a} SET v = v + 1, s = 'z' WHERE id BETWEEN {first} AND {first + 20}",
+                 f"UPDATE {a} SET id = {first + 90} WHERE id = {first + 1}",
+                 f"DELETE FROM {a} WHERE id = {first + 2}",
+                 f"INSERT INTO {m} VALUES ({first}, 1)")
+        self.sql("START TRANSACTION", f"INSERT INTO {a} VALUES ({first + 70}, 1, 'kept')",
+                 "SAVEPOINT s", f"INSERT INTO {m} VALUES ({first + 1}, 1)",
+                 f"INSERT INTO {a} VALUES ({first + 71}, -1, 'undone')", "ROLLBACK TO s",
+                 f"INSERT INTO {a} VALUES ({first + 72}, 1, 'kept')", "COMMIT")
+        self.sql("START TRANSACTION", f"INSERT INTO {a} VALUES ({first + 73}, -1, 'undone')",
+                 f"CREATE TEMPORARY TABLE {self.shop}.t (id INT)",
+                 f"INSERT INTO {self.shop}.t VALUES (1)",
+                 f"INSERT INTO {a} VALUES ({first + 74}, -1, 'undone')", "ROLLBACK")
+        self.sql("SET binlog_format = MIXED", f"CREATE TEMPORARY TABLE {self.shop}.u (id INT)")
+        self.sql(f"CREATE TABLE {self.shop}.c{first} (id INT PRIMARY KEY) AS SELECT 5 AS id",
+                 f"ALTER TABLE {self.shop}.c{first} ADD COLUMN w INT",
+                 f"INSERT INTO {self.shop}.c{first} VALUES (6, 6)")
+
+    def die_while_writing(self):
+        """Kills the server while it copies a large transaction to the binlog; true when torn."""
+        data = Path(self.own.name) / "s" / "mariadb" / "data"
+        link = pymysql.connect(host="127.0.0.1", port=int(self.places["MARIADB_PORT"]),
+                               user="root", autocommit=False)
+        name = self.sql("SHOW MASTER STATUS")[0][0]
+        file = data / name
+        with contextlib.suppress(pymysql.MySQLError), link, link.cursor() as cursor:
+            cursor.execute(f"INSERT INTO {self.shop}.a SELECT 10000000 + seq, -1, REPEAT('t', 150) "
+                           f"FROM {self.shop}.seq_1_to_{ROWS_OF_TORN}")
+            before = file.stat().st_size
+            cursor._executed = None
+            link._execute_command(3, "COMMIT")  # not waiting for the answer
+            until = time.monotonic() + 20
+            while file.stat().st_size < before + 2_000_000 and time.monotonic() < until:
+                pass
+            self.server.kill("mariadb")
+        self.server.start("mariadb")
+        torn = self.sql(f"SELECT COUNT(*) FROM {self.shop}.a WHERE v = -1")[0][0] == 0
+        if not torn:
+            self.sql(f"DELETE FROM {self.shop}.a WHERE v = -1")
+        return torn, name
+
+    def write_history(self):
+        self.sql(f"CREATE DATABASE {self.shop}",
+                 f"CREATE TABLE {self.shop}.a (id INT PRIMARY KEY, v INT, s VARCHAR(400))",
+                 f"CREATE TABLE {self.shop}.m (id INT PRIMARY KEY, v INT) ENGINE=MyISAM")
+        self.some_changes(1000)
+        self.sql("FLUSH BINARY LOGS")
+        self.some_changes(2000)
+        self.server.restart("mariadb")
+        self.some_changes(3000)
+        self.server.restart("mariadb", extra=["--log-bin-compress=1",
+                                              "--log-bin-compress-min-len=10"])
+        self.some_changes(4000)
+        self.server.restart("mariadb")
+        self.some_changes(5000)
+
+    # --- reading
+
+    def read(self, start):
+        done = self.pipe.capture.run("run", "--output", "stdout", "--stop-at-end", "--start", start,
+                                     timeout_s=120)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    def boundaries(self):
+        """file:offset of every GTID event, in order; of a torn file up to where it is torn."""
+        found = []
+        for row in self.sql("SHOW BINARY LOGS"):
+            at = 4
+            while True:
+                try:
+                    rows = self.sql(f"SHOW BINLOG EVENTS IN '{row[0]}' FROM {at} LIMIT 200")
+                except pymysql.MySQLError:
+                    break
+                found += [f"{row[0]}:{one[1]}" for one in rows if one[2] == "Gtid"]
+                if len(rows) < 200:
+                    break
+                at = rows[-1][4]
+        return found
+
+    def assert_sane(self, found):
+        """No undone row, versions that grow, one commit at the end of each transaction."""
+        self.assertEqual([one for one in found if one.get("data", {}).get("v") == -1], [])
+        versions = [one["version"] for one in found]
+        self.assertEqual(versions, sorted(versions))
+        self.assertEqual(len(set(versions)), len(versions))
+        for one, following in zip(found, found[1:]):
+            if "data" in one:
+                self.assertEqual(one.get("commit", False), one["xid"] != following["xid"])
+
+    def identity(self, one, base=0):
+        return (one["version"] - base, one["xid"] - base, one["type"], one["table"],
+                one.get("position"), json.dumps(one.get("data")), one.get("commit"))
+
+    def assert_same_from_everywhere(self, whole, places):
+        """From each boundary: the same rows, and versions that differ by one number only, which is
+        the base that a checkpoint there would hold."""
+        for start in places:
+            again = self.read(start)
+            self.assertGreater(len(again), 0, start)
+            tail = whole[len(whole) - len(again):]
+            base = tail[0]["version"] - again[0]["version"]
+            self.assertGreaterEqual(base, 0)
+            self.assertEqual([self.identity(one) for one in again],
+                             [self.identity(one, base) for one in tail], start)
+
+    def topic(self):
+        """All events of the data topic: (partition, text)."""
+        done = subprocess.run(
+            ["kcat", "-C", "-q", "-e", "-J", "-b", tr.places()["KAFKA_BOOTSTRAP"], "-t",
+             f"db.{self.shop}", "-o", "beginning"], capture_output=True, text=True, timeout=120,
+            check=True)
+        found = [json.loads(line) for line in done.stdout.splitlines()]
+        return [(one["partition"], one["payload"]) for one in found if one["payload"] is not None]
+
+    def assert_kills_change_nothing(self, whole, kills):
+        """Killed again and again on its way: the topic holds the same bytes."""
+        first = True
+        for n in range(kills):
+            point = self.random.choice(("before-produce", "after-ack"))
+            self.pipe.capture.start("--stop-at-end", *(["--start", "earliest"] if first else []),
+                                    env={"TAILRACE_KILL_AT": f"{point}:{1 + n % 4}"})
+            first = False
+            if self.pipe.capture.wait_exit(60) == 0:
+                break
+        done = self.pipe.capture.run("run", "--stop-at-end", timeout_s=120)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        texts = {json.dumps(one, separators=(",", ":"), ensure_ascii=False) for one in whole}
+        events = self.topic()
+        self.assertEqual({json.dumps(json.loads(text), separators=(",", ":"), ensure_ascii=False)
+                          for _, text in events if '"data"' in text},
+                         {text for text in texts if '"data"' in text})
+        markers = {text for text in texts if '"data"' not in text}
+        self.assertTrue({text for _, text in events if '"data"' not in text} <= markers)
+
+    def test_versions_from_every_boundary(self):
+        self.write_history()
+        whole = self.read("earliest")
+        self.assert_sane(whole)
+        self.assertGreater(len(whole), 400)
+        places = [place for place in self.boundaries()]
+        last = places[-1]
+        chosen = places if tr.FULL else places[::3] + [last]
+        print(f"{len(whole)} events, {len(chosen)} of {len(places)} boundaries", file=sys.stderr)
+        self.assert_same_from_everywhere(whole, [one for one in chosen if self.has_rows(one, whole)])
+        self.assert_kills_change_nothing(whole, 8)
+
+    def has_rows(self, place, whole):
+        """Whether anything is published from there on."""
+        name, _, offset = place.rpartition(":")
+        positions = [one["position"].rpartition(":") for one in whole]
+        return any((file, int(at)) >= (name, int(offset)) for file, _, at in positions)
+
+    def test_server_that_dies_while_it_writes(self):
+        self.sql(f"CREATE DATABASE {self.shop}",
+                 f"CREATE TABLE {self.shop}.a (id INT PRIMARY KEY, v INT, s VARCHAR(400))",
+                 f"CREATE TABLE {self.shop}.m (id INT PRIMARY KEY, v INT) ENGINE=MyISAM")
+        self.pipe.configure(capture={"hold_bytes": "1GiB"})
+        self.pipe.capture.start("--start", "earliest")
+        for n in range(TORN_TRIES):
+            self.some_changes(1000 * (n + 1))
+            torn, name = self.die_while_writing()
+            if torn:
+                break
+        self.assertTrue(torn, "the server never died while it wrote")
+        with self.assertRaises(pymysql.MySQLError):
+            # The case is real only when the file ends in the middle of an event.
+            self.sql(f"SHOW BINLOG EVENTS IN '{name}' LIMIT 10000000")
+        self.some_changes(100000)
+        head = self.sql("SHOW MASTER STATUS")[0]
+        self.pipe.capture.wait_status(
+            lambda status: tr.parse_position(status["position"]) >= (head[0], head[1]),
+            "the head", 60)
+        self.assertEqual(self.pipe.capture.stop(), 0)
+        self.assertIn("going on with the next", self.pipe.capture.log_text())
+        whole = self.read("earliest")
+        self.assert_sane([one for one in whole if one.get("data", {}).get("v") != -1 or not torn])
+        published = {text for _, text in self.topic() if '"data"' in text}
+        self.assertEqual({json.dumps(json.loads(text)) for text in published},
+                         {json.dumps(one) for one in whole if "data" in one})
+
+
+if __name__ == "__main__":
+    tr.main()
