@@ -241,6 +241,7 @@ class Pipeline:
         self.folder.mkdir()
         self.stores = list(stores)
         self.databases = []
+        self.began = head()
         self.config = self.folder / "tailrace.yaml"
         self.sqlite_path = self.folder / "read.db"
         self.programs = {}
@@ -306,17 +307,19 @@ class Pipeline:
         self.programs[label] = Program(store, self.folder, path, port, label)
         return self.programs[label]
 
-    def start_all(self, start="earliest"):
+    def start_all(self, start=None):
         """Capture (which makes topics and shapes) and every consumer."""
         self.start_capture(start)
         for program in self.consumers():
             program.start()
 
-    def start_capture(self, start="earliest", env=None):
-        """`start` goes to the first start; later ones have a checkpoint to go on from."""
+    def start_capture(self, start=None, env=None):
+        """`start` goes to the first start; later ones have a checkpoint to go on from. Without it
+        capture begins where the source's log ended when the pipeline was made: what other tests
+        left in the log is not ours."""
         first = self.capture.child is None
-        arguments = ["--start", start] if first and start is not None else []
-        return self.capture.start(*arguments, env=env)
+        start = start or f"{self.began[0]}:{self.began[1]}"
+        return self.capture.start(*(["--start", start] if first else []), env=env)
 
     def wait_captured(self, timeout_s=ARRIVE_S):
         """Until capture has published all that the source has logged by now."""
