@@ -112,20 +112,35 @@ static int bad_table(const struct tr_binlog_table *table, const char *what, stru
                         table->table.data, what);
 }
 
+/* Temporal columns made with mysql56_temporal_format=OFF have no fraction digits in the table map:
+ * with any, their values' length cannot be known. */
+static bool has_old_temporal(const struct tr_binlog_table *table)
+{
+    for (uint32_t i = 0; i < table->column_count; i++) {
+        uint8_t type = table->columns[i].type;
+        if (type == WIRE_TIME || type == WIRE_DATETIME || type == WIRE_TIMESTAMP)
+            return true;
+    }
+    return false;
+}
+
 /* The image ends inside this column, or the column's type is one whose values have no known end. */
 static int bad_column(const struct tr_binlog_table *table, uint32_t index, struct tr_error *err)
 {
     const struct tr_binlog_column *column = &table->columns[index];
     bool known = column->fixed_bytes != 0 || column->length_bytes != 0;
-    (void)tr_error_set(
-        err, TR_ESOURCE,
-        known
-            ? "a rows event of table %.*s.%.*s does not fit its table map at column %.*s (type %u)"
-            : "table %.*s.%.*s cannot be read: column %.*s has the unknown type %u; leave the "
-              "table out of capture.tables",
-        (int)table->database.length, table->database.data, (int)table->table.length,
-        table->table.data, (int)column->shape.name.length, column->shape.name.data, column->type);
-    return err->code;
+    const char *remedy = "leave the table out of capture.tables";
+    if (known)
+        remedy = has_old_temporal(table)
+                     ? "times with fractions in the format of MariaDB 5.3 cannot be read: ALTER "
+                       "TABLE … FORCE converts them"
+                     : "the event is damaged";
+    return tr_error_set(err, TR_ESOURCE,
+                        "a rows event of table %.*s.%.*s cannot be read at column %.*s of %s type "
+                        "%u: %s",
+                        (int)table->database.length, table->database.data, (int)table->table.length,
+                        table->table.data, (int)column->shape.name.length, column->shape.name.data,
+                        known ? "the" : "the unknown", column->type, remedy);
 }
 
 /* Takes one value off the image; false when it doesn't fit. */

@@ -505,6 +505,28 @@ static void names_a_type_that_cannot_be_walked(void **state)
     assert_non_null(strstr(err.text, "@2"));
 }
 
+/* The old temporal types with fractions: longer than the table map lets us know. */
+static void names_the_remedy_for_old_times(void **state)
+{
+    (void)state;
+    struct tr_binlog_rows rows;
+    struct tr_binlog_table *table;
+    uint64_t inside;
+    wire_begin(&wire, TR_BINLOG_TABLE_MAP);
+    wire_hex(&wire, "120000000000 0100 0164 00 0161 00 01 0b 00 00");
+    wire_end(&wire);
+    struct tr_binlog_event event = wire_event(&wire);
+    assert_int_equal(tr_binlog_table_read(&table, &event, &arena, &err), 0);
+    wire_begin(&wire, TR_BINLOG_WRITE_ROWS_V1);
+    wire_hex(&wire, "120000000000 0100 01 01 00 0102030405");
+    wire_end(&wire);
+    event = wire_event(&wire);
+    assert_int_equal(tr_binlog_rows_open(&rows, &event, &scratch, &err), 0);
+    assert_int_equal(tr_binlog_row_next(&rows, table, false, cells, &inside, &err), 1);
+    assert_int_equal(tr_binlog_row_next(&rows, table, false, cells, &inside, &err), TR_ESOURCE);
+    assert_non_null(strstr(err.text, "FORCE"));
+}
+
 static void refuses_another_number_of_columns(void **state)
 {
     (void)state;
@@ -540,6 +562,7 @@ int main(void)
         TEST(reads_rows_of_version_2),
         TEST(reads_compressed_rows),
         TEST(names_a_type_that_cannot_be_walked),
+        TEST(names_the_remedy_for_old_times),
         TEST(refuses_another_number_of_columns),
 #undef TEST
     };
