@@ -97,7 +97,8 @@ static void take_offer(struct tr_lane *lane)
     struct tr_lanes *lanes = lane->lanes;
     bool given_up = lane->given_up;
     lane->working = lane->offered;
-    lane->offered = NULL;
+    lane->offered = lane->behind;
+    lane->behind = NULL;
     pthread_mutex_unlock(&lanes->lock);
     work_on(lane, lane->working, given_up);
     pthread_mutex_lock(&lanes->lock);
@@ -240,17 +241,29 @@ bool tr_lanes_done(struct tr_lanes *lanes, int timeout_ms)
 /* With the lock. */
 static void hand_over(struct tr_lane *lane)
 {
-    lane->offered = lane->filling;
+    if (lane->offered == NULL)
+        lane->offered = lane->filling;
+    else
+        lane->behind = lane->filling;
     lane->filling = NULL;
     pthread_cond_signal(&lane->wake);
 }
 
-/* With the lock. The one that nobody has; NULL when the lane has both. */
-static struct tr_batch *free_batch(struct tr_lane *lane)
+/* With the lock. The last one that was offered, if it has room still; else the one that nobody has;
+ * NULL when the lane has both. */
+static struct tr_batch *take_back(struct tr_lane *lane)
 {
-    for (unsigned i = 0; i < 2; i++)
-        if (&lane->batches[i] != lane->working && &lane->batches[i] != lane->offered)
-            return &lane->batches[i];
+    struct tr_batch **last = lane->behind != NULL ? &lane->behind : &lane->offered;
+    struct tr_batch *batch = *last;
+    if (batch != NULL && !tr_batch_full(batch)) {
+        *last = NULL;
+        return batch;
+    }
+    for (unsigned i = 0; i < 2; i++) {
+        batch = &lane->batches[i];
+        if (batch != lane->working && batch != lane->offered && batch != lane->behind)
+            return batch;
+    }
     return NULL;
 }
 
@@ -259,32 +272,19 @@ struct tr_batch *tr_lane_batch(struct tr_lane *lane)
     if (lane->filling != NULL && !tr_batch_full(lane->filling))
         return lane->filling;
     pthread_mutex_lock(&lane->lanes->lock);
-    if (lane->filling != NULL && lane->offered == NULL)
+    if (lane->filling != NULL)
         hand_over(lane);
-    if (lane->filling == NULL && lane->offered != NULL && !tr_batch_full(lane->offered)) {
-        lane->filling = lane->offered;
-        lane->offered = NULL;
-    } else if (lane->filling == NULL) {
-        lane->filling = free_batch(lane);
-    }
+    lane->filling = take_back(lane);
     pthread_mutex_unlock(&lane->lanes->lock);
-    return lane->filling == NULL || tr_batch_full(lane->filling) ? NULL : lane->filling;
+    return lane->filling;
 }
 
-/* With the lock. True when main has nothing left to offer. */
-static bool offer(struct tr_lanes *lanes)
+/* With the lock. */
+static void offer(struct tr_lanes *lanes)
 {
-    bool all = true;
-    for (unsigned i = 0; i < lanes->config.count; i++) {
-        struct tr_lane *lane = &lanes->lane[i];
-        if (lane->filling == NULL || tr_batch_empty(lane->filling))
-            continue;
-        if (lane->offered == NULL)
-            hand_over(lane);
-        else
-            all = false;
-    }
-    return all;
+    for (unsigned i = 0; i < lanes->config.count; i++)
+        if (lanes->lane[i].filling != NULL && !tr_batch_empty(lanes->lane[i].filling))
+            hand_over(&lanes->lane[i]);
 }
 
 void tr_lanes_offer(struct tr_lanes *lanes)
@@ -316,31 +316,15 @@ uint64_t tr_lanes_rounds(struct tr_lanes *lanes)
 
 /* ---- rebalance -------------------------------------------------------------------------------- */
 
-/* With the lock. Waits until the lanes have settled or given up all that main has for them. */
-static bool empty_out(struct tr_lanes *lanes, struct timespec until)
-{
-    int rc = 0;
-    for (;;) {
-        bool offered = offer(lanes);
-        if (offered && all_idle(lanes))
-            return true;
-        if (rc != 0)
-            return false;
-        rc = pthread_cond_timedwait(&lanes->main_wake, &lanes->lock, &until);
-    }
-}
-
 bool tr_lanes_drain(struct tr_lanes *lanes, int timeout_ms)
 {
-    struct timespec until = after_ms(timeout_ms);
     pthread_mutex_lock(&lanes->lock);
+    offer(lanes);
     lanes->interrupt = true;
-    wake_all(lanes);
-    bool idle = empty_out(lanes, until);
-    for (unsigned i = 0; idle && i < lanes->config.count; i++)
+    for (unsigned i = 0; i < lanes->config.count; i++)
         lanes->lane[i].flush = true;
     wake_all(lanes);
-    idle = idle && empty_out(lanes, until);
+    bool idle = wait_idle(lanes, timeout_ms);
     pthread_mutex_unlock(&lanes->lock);
     return idle;
 }

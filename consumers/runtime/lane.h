@@ -31,6 +31,7 @@ struct tr_lane {
     struct tr_batch *filling; /* main */
     /* Lock. */
     struct tr_batch *offered; /* full, or what there is */
+    struct tr_batch *behind;  /* the same, while the lane has not taken the one offered yet */
     struct tr_batch *working; /* the lane's own */
     bool flush;               /* write progress now, then clear this */
     bool given_up;            /* takes nothing more until resumed: later batches must not pass */

@@ -21,6 +21,7 @@ void tr_live_init(struct tr_live *live, const char *pipeline, const char *consum
 {
     *live = (struct tr_live){.pipeline = pipeline, .consumer = consumer};
     pthread_mutex_init(&live->lock, NULL);
+    snprintf(live->waiting_for, sizeof(live->waiting_for), "starting");
     atomic_store(&live->beat_us, tr_clock_mono_us());
 }
 

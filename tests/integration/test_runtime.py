@@ -145,8 +145,9 @@ class RuntimeCase(unittest.TestCase):
 class Flow(RuntimeCase):
     def test_waits_for_control_then_applies(self):
         program = self.program().start()
-        status = program.wait_status(lambda one: one["state"] == "waiting" and "trouble" in one)
-        self.assertIn(self.hand.control, status["trouble"])
+        status = program.wait_status(lambda one: self.hand.control in one.get("trouble", ""),
+                                     "waiting for control")
+        self.assertEqual(status["state"], "waiting")
         self.assertIsNone(status["lag"]["records"])
         self.begin()
         self.write(range(100))

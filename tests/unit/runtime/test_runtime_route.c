@@ -179,6 +179,25 @@ static void markers_are_barriers_and_raise_the_floor(void **state)
     assert_int_equal(counts.marks, 1);
 }
 
+/* Each closes its batch; whatever the lane has taken by then, the last one must not be forgotten. */
+static void marker_behind_marker(void **state)
+{
+    (void)state;
+    char version[16];
+    for (int i = 0; i < 50; i++) {
+        snprintf(version, sizeof(version), "%d", 100 + i);
+        for (int32_t partition = 0; partition < 2; partition++)
+            while (rig_route(&rig, partition, "{\"database\":\"shop\",\"table\":\"t\"}",
+                             marker("table-sweep", version), NULL) == TR_ROUTE_FULL)
+                tr_lanes_wait(&rig.lanes, tr_lanes_rounds(&rig.lanes), 5);
+        tr_lanes_offer(&rig.lanes);
+        uint64_t rounds = tr_lanes_rounds(&rig.lanes);
+        for (int wait = 0; wait < 400 && rig_part(&rig, 1)->settled < i + 1; wait++)
+            rounds = tr_lanes_wait(&rig.lanes, rounds, 5);
+        assert_int_equal(rig_part(&rig, 1)->settled, i + 1);
+    }
+}
+
 static void marker_of_a_table_without_rows(void **state)
 {
     (void)state;
@@ -240,6 +259,7 @@ int main(void)
         CASE(excluded_tables_are_filtered),
         CASE(unknown_shapes_wait),
         CASE(markers_are_barriers_and_raise_the_floor),
+        CASE(marker_behind_marker),
         CASE(marker_of_a_table_without_rows),
         CASE(barriers_stop_by_name),
         CASE(keys_of_one_hash_bucket_stay_apart),
