@@ -123,12 +123,6 @@ static int skip_torn_end(struct tr_reader *reader, struct tr_error *err)
                             "%s ends before offset %" PRIu64 ", which was read before: the source "
                             "is another one, or has lost what it had logged",
                             reader->place.file, reader->boundary.place.offset);
-    const struct tr_mark *boundary = &reader->boundary;
-    if (boundary->file_stamp == 0 && boundary->place.offset > FILE_FIRST &&
-        boundary->place.offset == reader->place.offset)
-        return tr_error_set(err, TR_ESOURCE,
-                            "no event begins at %s:%" PRIu64 ": give the position of a GTID event",
-                            boundary->place.file, boundary->place.offset);
     char next[256];
     int rc = tr_source_file_after(reader->source, reader->place.file, next, err);
     if (rc == TR_ESTATE) {
@@ -144,6 +138,8 @@ static int skip_torn_end(struct tr_reader *reader, struct tr_error *err)
            TR_STR("file", reader->place.file), TR_INT("offset", reader->place.offset),
            TR_STR("next", next), TR_END);
     rc = tr_reader_next_file(reader, next, err);
+    if (rc != 0)
+        rc = tr_error_frame(err, "%s:%" PRIu64, reader->place.file, reader->place.offset);
     drop_open_group(reader);
     return rc != 0 ? rc : tr_error_set(err, TR_ESOURCE_RETRY, "going on with %s", next);
 }

@@ -56,7 +56,10 @@ int tr_connection_error(struct tr_source *source, MYSQL *mysql, const char *what
         return set_same_id(source, native, err);
     struct tr_buf buf;
     tr_buf_init(&buf, 4096);
-    tr_buf_printf(&buf, "%s at %s: %s", what, source->endpoint, text);
+    size_t length = strlen(text);
+    while (length > 0 && (text[length - 1] == '.' || text[length - 1] == ';'))
+        length--;
+    tr_buf_printf(&buf, "%s at %s: %.*s", what, source->endpoint, (int)length, text);
     if (hint[0] != '\0') {
         tr_buf_printf(&buf, "; ");
         append_hint(&buf, hint, user_name(source));

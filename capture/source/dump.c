@@ -109,9 +109,9 @@ static int judge_truncated(struct tr_source *source, bool *truncated, struct tr_
         return err->code;
     *truncated = false;
     if (rc == 0)
-        (void)tr_error_set(&own, TR_ESTATE, "%s:%llu is not the start of an event of %s",
-                           source->dump_file, (unsigned long long)source->dump_offset,
-                           source->endpoint);
+        (void)tr_error_set(
+            &own, TR_ESTATE, "no event begins at %s:%llu on %s: give the position of a GTID event",
+            source->dump_file, (unsigned long long)source->dump_offset, source->endpoint);
     *err = own;
     return err->code;
 }
