@@ -28,7 +28,7 @@ static int open_reader(struct tr_kafka_reader *reader, const struct tr_node *pro
     const struct tr_kafka_setting defaults[] = {
         {"client.id", client_id},
         {"fetch.error.backoff.ms", "50"},
-        /* The end is told by a fetch that comes back empty: with the default, after half a second. */
+        /* An empty fetch tells the end: with the default, after half a second. */
         {"fetch.wait.max.ms", "100"},
         {"log.connection.close", "false"},
         {"queued.max.messages.kbytes", "16384"},
