@@ -29,9 +29,10 @@
 static struct {
     int listener;
     pthread_t thread;
-    int refusal;      /* the status for a bulk with a row named "bad" */
-    atomic_int busy;  /* answers 503 to so many bulks first */
-    atomic_int bulks; /* how many came */
+    int refusal;       /* the status for a bulk with a row named "bad" */
+    atomic_int busy;   /* answers 503 to so many bulks first */
+    atomic_int bulks;  /* how many came */
+    atomic_int always; /* a status for everything; 0 = none */
 } server;
 
 /* A whole request: the body's place in `text`; 0 = the client has gone. */
@@ -90,6 +91,11 @@ static void serve(int fd, struct tr_buf *text)
 {
     size_t body;
     while (read_request(fd, text, &body) > 0) {
+        if (atomic_load(&server.always) != 0) {
+            answer(fd, atomic_load(&server.always),
+                   "{\"error\":{\"type\":\"security_exception\",\"reason\":\"who are you\"}}");
+            continue;
+        }
         if (strstr(text->data, "/_bulk") == NULL) {
             answer(fd, 404, "{}");
             continue;
@@ -246,6 +252,31 @@ static void a_busy_server_is_for_the_caller_to_wait_for(void **state)
     assert_only_bad(NULL, 0, "");
 }
 
+/* Told at once, naming what to look at, and never the secret. */
+static void a_wrong_password_stops(void **state)
+{
+    (void)state;
+    settings.server.user = "elastic";
+    settings.server.password = "topsecret";
+    tr_es_lane_close(lane);
+    assert_int_equal(tr_es_lane_open(&sink, 0, &lane, &err), 0);
+    lane->ready = &shape;
+    atomic_store(&server.always, 401);
+    assert_int_equal(apply(NULL, 0), TR_ESTORE);
+    assert_non_null(strstr(err.text, "elasticsearch.user"));
+    assert_null(strstr(err.text, "topsecret"));
+    tr_error_reset(&err);
+    atomic_store(&server.always, 403);
+    assert_int_equal(apply(NULL, 0), TR_ESTORE);
+    assert_non_null(strstr(err.text, "privilege"));
+    tr_error_reset(&err);
+    struct tr_es_client client;
+    settings.server.api_key = "abc";
+    assert_int_equal(tr_es_client_init(&client, &settings.server, &err), TR_ECONFIG);
+    tr_es_client_done(&client);
+    settings.server.api_key = "";
+}
+
 static void bodies_are_as_documented(void **state)
 {
     (void)state;
@@ -289,6 +320,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(a_refused_bulk_is_searched_for_the_row),
         CASE(a_busy_server_is_for_the_caller_to_wait_for),
+        CASE(a_wrong_password_stops),
         CASE(bodies_are_as_documented),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
