@@ -4,7 +4,8 @@
  * A shape's number (schema_id) is the version of the place where it was first seen. The shape of a
  * row is the known one with the greatest schema_id at or below it, when it still looks like the
  * table map; otherwise a new one is made here, after one look into the catalogue. So reading again
- * from any checkpoint finds the numbers that were given the first time. Owned by the reading thread.
+ * from any checkpoint finds the numbers that were given the first time. Owned by the reading
+ * thread.
  */
 #ifndef TR_SCHEMA_H
 #define TR_SCHEMA_H
@@ -16,12 +17,13 @@
 
 struct tr_schema;
 
-/* A captured table as of now. `encoder` NULL = not captured (filtered, or no key and on_no_key: skip). */
+/* A captured table as of now. `encoder` NULL = not captured (filtered, or no key and on_no_key:
+ * skip). */
 struct tr_schema_table {
     struct tr_binlog_table *table;
     const struct tr_shape *shape;
     struct tr_encoder *encoder;
-    bool is_new;          /* the shape must be published before the first row; cleared by the caller */
+    bool is_new; /* the shape must be published before the first row; cleared by the caller */
     uint32_t topic_index; /* for the publisher's use */
 };
 
@@ -32,23 +34,25 @@ struct tr_schema_config {
 };
 
 int tr_schema_new(struct tr_schema **out, const struct tr_schema_config *config,
-                  struct tr_control *control, struct tr_source *source, struct tr_error *err)
-    TR_MUST_CHECK;
+                  struct tr_control *control, struct tr_source *source,
+                  struct tr_error *err) TR_MUST_CHECK;
 void tr_schema_free(struct tr_schema *schema);
 /* A TABLE_MAP at `version`: finds or makes the table. The result is valid until the same table is
- * mapped with another shape. Keyed by (table id, raw bytes), so the usual case is one comparison. */
+ * mapped with another shape. Keyed by (table id, raw bytes), so the usual case is one comparison.
+ */
 int tr_schema_map(struct tr_schema *schema, const struct tr_binlog_event *event, int64_t version,
                   struct tr_schema_table **out, struct tr_error *err) TR_MUST_CHECK;
 /* The table of a rows event; NULL when no TABLE_MAP of this id came (TR_ESOURCE for the caller). */
 struct tr_schema_table *tr_schema_by_id(struct tr_schema *schema, uint64_t table_id);
-/* DDL on the table (or, with table empty, the whole database) at `version`: look again next time. */
+/* DDL on the table (or, with table empty, the whole database) at `version`: look again next time.
+ */
 void tr_schema_ddl(struct tr_schema *schema, struct tr_slice database, struct tr_slice table,
                    int64_t version);
 /* Table ids mean nothing after a reconnect, ROTATE or server restart. */
 void tr_schema_forget_ids(struct tr_schema *schema);
 /* "db.{database}" of a table into out[TR_TOPIC_NAME_MAX + 1]; TR_ECONFIG for a name that Kafka
- * doesn't allow, and for a collision (also `.` with `_`) with another table's topic that has another
- * name. */
+ * doesn't allow, and for a collision (also `.` with `_`) with another table's topic that has
+ * another name. */
 int tr_schema_topic(const char *topic_template, struct tr_slice database, struct tr_slice table,
                     char *out, struct tr_error *err) TR_MUST_CHECK;
 

@@ -63,7 +63,8 @@ int tr_source_oldest(struct tr_source *source, char file[256], struct tr_error *
 /* The file that follows `file` in the server's index; TR_ESTATE when there is none. */
 int tr_source_file_after(struct tr_source *source, const char *file, char next[256],
                          struct tr_error *err) TR_MUST_CHECK;
-/* Bytes of the files from `from` on up to, not including, `to`; -1 when the server doesn't have both. */
+/* Bytes of the files from `from` on up to, not including, `to`; -1 when the server doesn't have
+ * both. */
 int tr_source_bytes_between(struct tr_source *source, const char *from, const char *to,
                             int64_t *bytes, struct tr_error *err) TR_MUST_CHECK;
 /* File and offset of a GTID set; for `--start GTID`. */

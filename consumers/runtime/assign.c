@@ -17,14 +17,15 @@
 #define STORE_CALL_MS 60000
 #define PARTIAL_MS_MAX 30000 /* a few times what a group takes to notice a dead member */
 
-/* ---- insisting -------------------------------------------------------------------------------- */
+/* ---- insisting ------------------------------------------------------------------------------- */
 
 int tr_run_insist(struct tr_run *run, const char *what,
                   int (*call)(void *context, struct tr_error *err), void *context,
                   struct tr_error *err)
 {
     char text[480], next[64];
-    for (int64_t delay = DELAY_MIN_MS;; delay = delay * 2 > DELAY_MAX_MS ? DELAY_MAX_MS : delay * 2) {
+    for (int64_t delay = DELAY_MIN_MS;;
+         delay = delay * 2 > DELAY_MAX_MS ? DELAY_MAX_MS : delay * 2) {
         struct tr_error passing = {0};
         int rc = call(context, &passing);
         if (rc >= 0 || tr_error_class_of(rc) != TR_CLASS_RETRY) {
@@ -43,7 +44,7 @@ int tr_run_insist(struct tr_run *run, const char *what,
     }
 }
 
-/* ---- the store's state ------------------------------------------------------------------------ */
+/* ---- the store's state ----------------------------------------------------------------------- */
 
 struct assigning {
     struct tr_run *run;
@@ -110,7 +111,7 @@ static int open_store(struct assigning *a, const struct tr_kafka_partition *part
     return tr_tables_floors(&run->session.tables, a->state.floors, a->state.floor_count, err);
 }
 
-/* ---- partitions ------------------------------------------------------------------------------- */
+/* ---- partitions ------------------------------------------------------------------------------ */
 
 static size_t partitions_of(const struct tr_kafka_partition *partitions, size_t count,
                             uint32_t topic)
@@ -140,8 +141,9 @@ static int check_exclusive(struct tr_run *run, const struct tr_kafka_partition *
         if (ours >= (size_t)info.partitions)
             continue;
         partial = true;
-        tr_log(TR_LOG_WARN, "kafka", "another member has partitions of ours", TR_STR("topic", topic),
-               TR_INT("ours", ours), TR_INT("partitions", info.partitions), TR_END);
+        tr_log(TR_LOG_WARN, "kafka", "another member has partitions of ours",
+               TR_STR("topic", topic), TR_INT("ours", ours), TR_INT("partitions", info.partitions),
+               TR_END);
     }
     if (!partial)
         run->partial_until_us = 0;
@@ -214,8 +216,8 @@ static int start_part(struct assigning *a, struct tr_kafka_partition *one, struc
         return err->code;
     snprintf(part->incarnation, sizeof(part->incarnation), "%s",
              tr_session_incarnation(&run->session, topic));
-    int64_t progress = tr_start_progress(&a->state, topic, part->incarnation, one->partition,
-                                         &made_anew);
+    int64_t progress =
+        tr_start_progress(&a->state, topic, part->incarnation, one->partition, &made_anew);
     int64_t start = tr_start_offset(progress, committed, made_anew);
     if (start == TR_KAFKA_OFFSET_BEGINNING)
         start = a->low;
@@ -269,8 +271,8 @@ void tr_run_revoked(void *context, const struct tr_kafka_partition *partitions, 
     struct tr_run *run = context;
     tr_run_settle(run, !lost);
     for (size_t i = 0; i < count; i++) {
-        struct tr_part *part = tr_parts_find(&run->parts, partitions[i].topic,
-                                             partitions[i].partition);
+        struct tr_part *part =
+            tr_parts_find(&run->parts, partitions[i].topic, partitions[i].partition);
         struct tr_error ignored = {0};
         if (part == NULL)
             continue;

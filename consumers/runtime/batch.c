@@ -12,8 +12,8 @@ int tr_batch_init(struct tr_batch *batch, unsigned number, size_t records_max, s
 {
     if (records_max == 0 || records_max >= TR_BATCH_NONE / 4 || number > 1)
         return tr_error_set(err, TR_EBUG, "a batch of %zu records", records_max);
-    *batch = (struct tr_batch){
-        .number = number, .records_max = records_max, .bytes_max = bytes_max};
+    *batch =
+        (struct tr_batch){.number = number, .records_max = records_max, .bytes_max = bytes_max};
     tr_arena_init(&batch->arena, ARENA_CHUNK, 0);
     tr_arena_init(&batch->scratch, ARENA_CHUNK, 0);
     return 0;
@@ -33,7 +33,7 @@ void tr_batch_done(struct tr_batch *batch)
     tr_arena_done(&batch->scratch);
 }
 
-/* ---- slots ------------------------------------------------------------------------------------ */
+/* ---- slots ----------------------------------------------------------------------------------- */
 
 /* The slot of a key: where it is, or the free one where it belongs. */
 static size_t slot_of(const struct tr_batch *batch, uint64_t hash, struct tr_slice key)
@@ -114,7 +114,7 @@ static bool grow_items(struct tr_batch *batch)
     return true;
 }
 
-/* ---- partitions ------------------------------------------------------------------------------- */
+/* ---- partitions ------------------------------------------------------------------------------ */
 
 static bool grow_parts(struct tr_batch *batch)
 {
@@ -151,7 +151,7 @@ static int out_of_memory(struct tr_kafka_message *message, struct tr_error *err)
     return tr_error_set(err, TR_ENOMEM, "no memory for a batch");
 }
 
-/* ---- adding ----------------------------------------------------------------------------------- */
+/* ---- adding ---------------------------------------------------------------------------------- */
 
 static struct tr_batch_item *new_item(struct tr_batch *batch, struct tr_part *part,
                                       struct tr_kafka_message *message)

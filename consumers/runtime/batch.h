@@ -24,8 +24,8 @@ struct tr_batch_item {
     struct tr_kafka_message message;
     struct tr_sink_record record; /* table NULL: refused before the store saw it, see `reason` */
     uint64_t hash;
-    uint32_t part;  /* index into the batch's parts */
-    uint32_t older; /* of the same key, superseded; TR_BATCH_NONE ends the chain */
+    uint32_t part;      /* index into the batch's parts */
+    uint32_t older;     /* of the same key, superseded; TR_BATCH_NONE ends the chain */
     const char *reason; /* of what is no event, in the batch's arena */
 };
 
@@ -33,8 +33,8 @@ struct tr_batch_item {
 struct tr_batch_part {
     struct tr_part *part;
     uint32_t epoch;
-    int64_t next;      /* behind the last message */
-    int64_t last_ms;   /* its time stamp */
+    int64_t next;    /* behind the last message */
+    int64_t last_ms; /* its time stamp */
     int64_t messages;
     int64_t outcomes[TR_OUTCOMES];
     int64_t head_applied, head_stale; /* of those that were read at the head */
@@ -89,8 +89,8 @@ static inline bool tr_batch_full(const struct tr_batch *batch)
 /* The following take the message over (also at TR_ENOMEM), which must come in order of its
  * partition, into a batch that is not full. */
 int tr_batch_add(struct tr_batch *batch, struct tr_part *part, struct tr_kafka_message *message,
-                 const struct tr_sink_record *record, uint64_t hash, struct tr_error *err)
-    TR_MUST_CHECK;
+                 const struct tr_sink_record *record, uint64_t hash,
+                 struct tr_error *err) TR_MUST_CHECK;
 /* Of what never reaches the store: it is only counted, and the offset moves with the batch. */
 int tr_batch_count(struct tr_batch *batch, struct tr_part *part, struct tr_kafka_message *message,
                    enum tr_outcome outcome, struct tr_error *err) TR_MUST_CHECK;

@@ -10,8 +10,8 @@ int tr_run(const struct tr_program *program, struct tr_error *err) TR_MUST_CHECK
 int tr_check(const struct tr_program *program, struct tr_error *err) TR_MUST_CHECK;
 
 /* From the running process where http.listen is set and answers, else from Kafka. */
-int tr_status_command(const struct tr_program *program, bool json, struct tr_error *err)
-    TR_MUST_CHECK;
+int tr_status_command(const struct tr_program *program, bool json,
+                      struct tr_error *err) TR_MUST_CHECK;
 
 struct tr_reset_request {
     const char *to; /* "beginning" */

@@ -14,7 +14,7 @@
 #define METER_US 1000000
 #define DRAIN_MS 10000
 
-/* ---- commits ---------------------------------------------------------------------------------- */
+/* ---- commits --------------------------------------------------------------------------------- */
 
 static bool reserve(struct tr_run *run, size_t count)
 {
@@ -67,7 +67,7 @@ static int commit_or_say(struct tr_run *run, bool wait, struct tr_error *err)
     return 0;
 }
 
-/* ---- by the clock ----------------------------------------------------------------------------- */
+/* ---- by the clock ---------------------------------------------------------------------------- */
 
 static void update_part(struct tr_run *run, struct tr_part *part)
 {
@@ -138,7 +138,7 @@ int tr_run_tick(struct tr_run *run, struct tr_error *err)
     return commit_or_say(run, false, err);
 }
 
-/* ---- the end of an assignment ----------------------------------------------------------------- */
+/* ---- the end of an assignment ---------------------------------------------------------------- */
 
 void tr_run_settle(struct tr_run *run, bool commit)
 {
@@ -147,7 +147,8 @@ void tr_run_settle(struct tr_run *run, bool commit)
         tr_run_drop_held(run, run->parts.all[i]);
     tr_live_wait(&run->live, "");
     if (!tr_lanes_drain(&run->lanes, DRAIN_MS)) {
-        tr_log(TR_LOG_WARN, "store", "a call to the store does not return; its records are released",
+        tr_log(TR_LOG_WARN, "store",
+               "a call to the store does not return; its records are released",
                TR_INT("after_ms", DRAIN_MS), TR_END);
         tr_lanes_abandon(&run->lanes, &run->parts);
         run->stuck = true;

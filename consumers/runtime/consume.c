@@ -1,4 +1,5 @@
-/* consume.c - `run`: opening everything, the loop of the main thread, and the way out. See run.h. */
+/* consume.c - `run`: opening everything, the loop of the main thread, and the way out. See run.h.
+ */
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -12,14 +13,15 @@
 #define TAKE_MAX 1024
 #define IDLE_MS 100       /* a take's wait */
 #define BLOCKED_MS 10     /* the same while something is held */
-#define LANE_WAIT_MS 1000 /* for room, before pausing (which throws away what was fetched ahead) */
+#define LANE_WAIT_MS 1000 /* for room, before pausing (which throws away what was fetched ahead)   \
+                           */
 #define CONTROL_US 500000
 #define CONTROL_WAITING_US 100000
 #define CONTROL_READ_MS 5000
 #define ABSENT_MS 1000 /* between looks for a control topic that isn't there */
 #define LANES_END_MS 5000
 
-/* ---- control ---------------------------------------------------------------------------------- */
+/* ---- control --------------------------------------------------------------------------------- */
 
 static int subscribe(struct tr_run *run, struct tr_error *err)
 {
@@ -29,8 +31,8 @@ static int subscribe(struct tr_run *run, struct tr_error *err)
     if (tr_kafka_consumer_subscribe(run->consumer, tables->topics, tables->topic_count, err) < 0)
         return err->code;
     for (; run->subscribed < tables->topic_count; run->subscribed++)
-        tr_log(TR_LOG_INFO, "kafka", "subscribed",
-               TR_STR("topic", tables->topics[run->subscribed]), TR_END);
+        tr_log(TR_LOG_INFO, "kafka", "subscribed", TR_STR("topic", tables->topics[run->subscribed]),
+               TR_END);
     if (run->shape_waits == 0)
         tr_live_wait(&run->live, "");
     return 0;
@@ -55,7 +57,7 @@ int tr_run_read_control(struct tr_run *run, bool to_end, struct tr_error *err)
     return subscribe(run, err);
 }
 
-/* ---- opening ---------------------------------------------------------------------------------- */
+/* ---- opening --------------------------------------------------------------------------------- */
 
 static int open_sink(void *context, struct tr_error *err)
 {
@@ -179,7 +181,7 @@ static int open_all(struct tr_run *run, struct tr_error *err)
     return subscribe(run, err);
 }
 
-/* ---- the loop --------------------------------------------------------------------------------- */
+/* ---- the loop -------------------------------------------------------------------------------- */
 
 static bool ending(struct tr_run *run)
 {
@@ -268,7 +270,7 @@ static int loop(struct tr_run *run, struct tr_error *err)
     return tr_lanes_error(&run->lanes, err);
 }
 
-/* ---- the way out ------------------------------------------------------------------------------ */
+/* ---- the way out ----------------------------------------------------------------------------- */
 
 /* Everything else needs the lanes to be back from the store. */
 static void close_all(struct tr_run *run)

@@ -99,9 +99,9 @@ int tr_dead_send(struct tr_dead *dead, const struct tr_dead_letter *letter,
         return 0;
     atomic_fetch_sub(&wait->pending, 1);
     if (rc == TR_ELIMIT)
-        return tr_error_frame(err, "dead letter of %s/%d offset %lld; raise max.message.bytes of %s",
-                              letter->topic, (int)letter->message->partition,
-                              (long long)letter->message->offset, dead->topic);
+        return tr_error_frame(
+            err, "dead letter of %s/%d offset %lld; raise max.message.bytes of %s", letter->topic,
+            (int)letter->message->partition, (long long)letter->message->offset, dead->topic);
     return tr_error_frame(err, "dead letter topic %s", dead->topic);
 }
 

@@ -24,8 +24,8 @@ struct tr_dead {
 
 struct tr_dead_letter {
     const struct tr_kafka_message *message;
-    const char *topic;  /* where it came from */
-    int64_t version;    /* -1 = it has none */
+    const char *topic; /* where it came from */
+    int64_t version;   /* -1 = it has none */
     const char *class_name;
     const char *reason;
 };

@@ -12,7 +12,7 @@
 
 #define BLOCK 256
 
-/* ---- nodes ------------------------------------------------------------------------------------ */
+/* ---- nodes ----------------------------------------------------------------------------------- */
 
 /* Nodes come in blocks, whose first one only links the blocks. */
 static struct tr_held *new_node(struct tr_run *run)
@@ -85,7 +85,7 @@ void tr_run_free_held(struct tr_run *run)
     run->spare = NULL;
 }
 
-/* ---- pausing ---------------------------------------------------------------------------------- */
+/* ---- pausing --------------------------------------------------------------------------------- */
 
 static int set_paused(struct tr_run *run, struct tr_part *part, bool pause, struct tr_error *err)
 {
@@ -105,7 +105,7 @@ int tr_run_pause_held(struct tr_run *run, struct tr_error *err)
     return 0;
 }
 
-/* ---- shapes ----------------------------------------------------------------------------------- */
+/* ---- shapes ---------------------------------------------------------------------------------- */
 
 static void end_shape_wait(struct tr_run *run, struct tr_part *part)
 {
@@ -150,13 +150,13 @@ static int check_shape_wait(struct tr_run *run, const struct tr_part *part, stru
                         run->session.control_topic, (long long)(limit_ms / 1000));
 }
 
-/* ---- routing ---------------------------------------------------------------------------------- */
+/* ---- routing --------------------------------------------------------------------------------- */
 
 static int route(struct tr_run *run, struct tr_part *part, struct tr_kafka_message *message,
                  bool control_read, struct tr_error *err)
 {
-    return tr_route(&run->session.tables, &run->lanes.lane[part->lane], part, message,
-                    control_read, err);
+    return tr_route(&run->session.tables, &run->lanes.lane[part->lane], part, message, control_read,
+                    err);
 }
 
 /* A shape is in control before the first record that names it: one look usually ends the matter. */
@@ -189,8 +189,7 @@ static int retry_part(struct tr_run *run, struct tr_part *part, struct tr_error 
 {
     while (part->held_first != NULL) {
         struct tr_kafka_message message = part->held_first->message;
-        bool control_read =
-            part->shape_wait_us != 0 && run->control_end_us >= part->shape_wait_us;
+        bool control_read = part->shape_wait_us != 0 && run->control_end_us >= part->shape_wait_us;
         int rc = route(run, part, &message, control_read, err);
         if (rc < 0) {
             pop(run, part);

@@ -60,7 +60,7 @@ void tr_meters_done(struct tr_meters *meters)
     tr_buf_done(&meters->labels);
 }
 
-/* ---- partitions ------------------------------------------------------------------------------- */
+/* ---- partitions ------------------------------------------------------------------------------ */
 
 static struct tr_metric *reg_part(struct tr_meters *meters, enum tr_meter meter,
                                   const struct tr_part *part, const char *result)

@@ -11,7 +11,7 @@ const char *tr_outcome_name(enum tr_outcome outcome)
     return outcome < TR_OUTCOMES ? names[outcome] : "unknown";
 }
 
-/* ---- the list --------------------------------------------------------------------------------- */
+/* ---- the list -------------------------------------------------------------------------------- */
 
 void tr_parts_init(struct tr_parts *parts)
 {
@@ -115,7 +115,7 @@ struct tr_part *tr_parts_get(struct tr_parts *parts, uint32_t topic, int32_t par
     return parts->by_topic[topic][partition] = part;
 }
 
-/* ---- the account ------------------------------------------------------------------------------ */
+/* ---- the account ----------------------------------------------------------------------------- */
 
 void tr_part_account(const struct tr_part *part, struct tr_account *account)
 {

@@ -48,28 +48,28 @@ struct tr_part {
     /* Main thread. */
     bool paused;
     struct tr_held *held_first, *held_last;
-    int64_t shape_wait_us;   /* since when a record waits for its shape; 0 = none does */
-    uint64_t delete_hash;    /* the last delete that was handed on: its tombstone follows */
+    int64_t shape_wait_us; /* since when a record waits for its shape; 0 = none does */
+    uint64_t delete_hash;  /* the last delete that was handed on: its tombstone follows */
     int64_t delete_version;
-    struct tr_table *table;  /* of the record before */
-    uint32_t batch_slot[2];  /* where it is in its lane's batches; see tr_batch_part_of */
-    int64_t committed;       /* what we asked the group to remember */
+    struct tr_table *table; /* of the record before */
+    uint32_t batch_slot[2]; /* where it is in its lane's batches; see tr_batch_part_of */
+    int64_t committed;      /* what we asked the group to remember */
 
     /* Lane. */
     int64_t written; /* progress that the store was given */
 
     /* Any thread. */
     atomic_bool assigned;
-    _Atomic uint32_t epoch;     /* grows when what is in flight is given up; under the lanes' lock */
-    _Atomic int64_t settled;    /* the next offset that the store needs */
+    _Atomic uint32_t epoch;  /* grows when what is in flight is given up; under the lanes' lock */
+    _Atomic int64_t settled; /* the next offset that the store needs */
     _Atomic int64_t settled_ms; /* time stamp of the last settled record; 0 = none */
     _Atomic int64_t position;   /* the next offset to read; TR_KAFKA_OFFSET_NONE = not known */
     _Atomic int64_t end;        /* the partition's end as last heard; as above */
-    _Atomic int64_t head_from;  /* records from here on were read at the head; INT64_MAX = not yet */
-    _Atomic int64_t read;       /* main */
-    _Atomic int64_t released;   /* main, or the lane that gives up: rare, so added atomically */
-    _Atomic int64_t released_before; /* released when this assignment began */
-    _Atomic int64_t done;       /* lane: messages of settled batches */
+    _Atomic int64_t head_from; /* records from here on were read at the head; INT64_MAX = not yet */
+    _Atomic int64_t read;      /* main */
+    _Atomic int64_t released;  /* main, or the lane that gives up: rare, so added atomically */
+    _Atomic int64_t released_before;       /* released when this assignment began */
+    _Atomic int64_t done;                  /* lane: messages of settled batches */
     _Atomic int64_t outcomes[TR_OUTCOMES]; /* lane */
 };
 

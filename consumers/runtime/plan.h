@@ -24,8 +24,8 @@ struct tr_plan {
 };
 
 /* After tr_session_open_control. Call tr_plan_done also after an error. */
-int tr_plan_make(struct tr_plan *plan, struct tr_session *session, struct tr_error *err)
-    TR_MUST_CHECK;
+int tr_plan_make(struct tr_plan *plan, struct tr_session *session,
+                 struct tr_error *err) TR_MUST_CHECK;
 void tr_plan_done(struct tr_plan *plan);
 /* Where the store stands. */
 void tr_plan_store(struct tr_plan *plan, const struct tr_session *session,

@@ -13,7 +13,7 @@
 #define REPLY_BYTES_MAX (16u << 20)
 #define CONTROL_READ_MS 10000
 
-/* ---- from the process ------------------------------------------------------------------------- */
+/* ---- from the process ------------------------------------------------------------------------ */
 
 /* True when it answered. */
 static bool ask_process(const char *listen, struct tr_buf *out)
@@ -41,7 +41,7 @@ static bool ask_process(const char *listen, struct tr_buf *out)
     return rc == 0 && status == 200;
 }
 
-/* ---- from Kafka ------------------------------------------------------------------------------- */
+/* ---- from Kafka ------------------------------------------------------------------------------ */
 
 static void write_plan(const struct tr_session *session, const struct tr_plan *plan, bool live,
                        struct tr_buf *out)
@@ -88,7 +88,7 @@ static int ask_kafka(const struct tr_program *program, struct tr_buf *out, struc
     return rc < 0 ? rc : 0;
 }
 
-/* ---- for people ------------------------------------------------------------------------------- */
+/* ---- for people ------------------------------------------------------------------------------ */
 
 static void print_cell(const struct tr_json_value *part, const char *name, int width)
 {
@@ -105,8 +105,8 @@ static void print_cell(const struct tr_json_value *part, const char *name, int w
 
 static void print_parts(const struct tr_json_value *whole)
 {
-    static const char *const columns[] = {"next",       "end",      "lag",  "read", "applied",
-                                          "stale",      "superseded", "filtered", "dead"};
+    static const char *const columns[] = {"next",  "end",        "lag",      "read", "applied",
+                                          "stale", "superseded", "filtered", "dead"};
     struct tr_json_value list, part, name;
     struct tr_json_cursor cursor;
     struct tr_error ignored = {0};

@@ -32,7 +32,7 @@ struct reset {
     struct tr_buf text;
 };
 
-/* ---- what stands against it ------------------------------------------------------------------- */
+/* ---- what stands against it ------------------------------------------------------------------ */
 
 static int check_request(const struct tr_reset_request *request, struct tr_error *err)
 {
@@ -67,7 +67,7 @@ static int check_marker(struct reset *reset, struct tr_error *err)
     return rc < 0 ? rc : 0;
 }
 
-/* ---- the plan --------------------------------------------------------------------------------- */
+/* ---- the plan -------------------------------------------------------------------------------- */
 
 static int list_tables(struct reset *reset, struct tr_error *err)
 {
@@ -126,7 +126,7 @@ static int print_plan(struct reset *reset, struct tr_error *err)
     return 0;
 }
 
-/* ---- execution -------------------------------------------------------------------------------- */
+/* ---- execution ------------------------------------------------------------------------------- */
 
 static int confirm(const struct reset *reset, struct tr_error *err)
 {

@@ -11,18 +11,19 @@
 #include "tables.h"
 
 enum tr_routed {
-    TR_ROUTED,       /* the message is taken over */
-    TR_ROUTE_FULL,   /* the lane has no room: keep the message and come again */
-    TR_ROUTE_SHAPE,  /* its shape is not known yet: read control, then come again */
+    TR_ROUTED,      /* the message is taken over */
+    TR_ROUTE_FULL,  /* the lane has no room: keep the message and come again */
+    TR_ROUTE_SHAPE, /* its shape is not known yet: read control, then come again */
 };
 
 /*
  * `control_read`: control was read to its end after this message was first seen, so a table without
- * any shape has none. Returns enum tr_routed or TR_E…, which stops the process (the message is freed).
+ * any shape has none. Returns enum tr_routed or TR_E…, which stops the process (the message is
+ * freed).
  */
 int tr_route(struct tr_tables *tables, struct tr_lane *lane, struct tr_part *part,
-             struct tr_kafka_message *message, bool control_read, struct tr_error *err)
-    TR_MUST_CHECK;
+             struct tr_kafka_message *message, bool control_read,
+             struct tr_error *err) TR_MUST_CHECK;
 /* For the message of a stop: which table and shape a held message waits for. */
 void tr_route_describe(const struct tr_kafka_message *message, char *out, size_t size);
 

@@ -5,8 +5,8 @@
 #ifndef TR_RUN_H
 #define TR_RUN_H
 
-#include "meters.h"
 #include "commands.h"
+#include "meters.h"
 #include "route.h"
 #include "session.h"
 #include "status.h"
@@ -23,18 +23,19 @@ struct tr_run {
     struct tr_held *spare;             /* nodes that hold nothing */
     struct tr_held *spare_blocks;      /* the first of each block, for freeing */
     size_t held_count;
-    size_t subscribed;       /* how many of the tables' topics */
-    size_t shape_waits;      /* partitions that wait for a shape */
-    int64_t control_end_us;  /* when control was last read to its end */
+    size_t subscribed;      /* how many of the tables' topics */
+    size_t shape_waits;     /* partitions that wait for a shape */
+    int64_t control_end_us; /* when control was last read to its end */
     int64_t control_due_us, tick_due_us, commit_due_us, meter_due_us;
-    int64_t partial_until_us; /* exclusive sinks: how long a part of the partitions may stay; 0 = all */
+    int64_t
+        partial_until_us; /* exclusive sinks: how long a part of the partitions may stay; 0 = all */
     bool assigned;
-    bool stuck;              /* a store's call did not return in time */
+    bool stuck;                         /* a store's call did not return in time */
     struct tr_kafka_partition *scratch; /* for commits */
     size_t scratch_capacity;
 };
 
-/* ---- held.c ------------------------------------------------------------------------------------ */
+/* ---- held.c ---------------------------------------------------------------------------------- */
 
 /* Routes a message that was just taken, or holds it behind those of its partition that wait. */
 int tr_run_route(struct tr_run *run, struct tr_part *part, struct tr_kafka_message *message,
@@ -48,7 +49,7 @@ int tr_run_pause_held(struct tr_run *run, struct tr_error *err) TR_MUST_CHECK;
 void tr_run_drop_held(struct tr_run *run, struct tr_part *part);
 void tr_run_free_held(struct tr_run *run);
 
-/* ---- assign.c ---------------------------------------------------------------------------------- */
+/* ---- assign.c -------------------------------------------------------------------------------- */
 
 int tr_run_assigned(void *context, struct tr_kafka_partition *partitions, size_t count,
                     struct tr_error *err);
@@ -62,7 +63,7 @@ int tr_run_insist(struct tr_run *run, const char *what,
 /* TR_ESTATE when an exclusive sink has had only a part of the partitions for too long. */
 int tr_run_check_partial(const struct tr_run *run, struct tr_error *err) TR_MUST_CHECK;
 
-/* ---- commit.c ---------------------------------------------------------------------------------- */
+/* ---- commit.c -------------------------------------------------------------------------------- */
 
 /* Positions, ends, commits, metrics, the verdict on stale records: each as often as it is due. */
 int tr_run_tick(struct tr_run *run, struct tr_error *err) TR_MUST_CHECK;
@@ -73,7 +74,7 @@ void tr_run_settle(struct tr_run *run, bool commit);
 /* Writes the account of the whole run to the log. TR_EBUG when it does not add up. */
 int tr_run_account(struct tr_run *run, struct tr_error *err) TR_MUST_CHECK;
 
-/* ---- consume.c --------------------------------------------------------------------------------- */
+/* ---- consume.c ------------------------------------------------------------------------------- */
 
 /* Reads control and takes new tables; subscribes again when there are new topics. */
 int tr_run_read_control(struct tr_run *run, bool to_end, struct tr_error *err) TR_MUST_CHECK;

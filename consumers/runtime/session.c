@@ -9,15 +9,16 @@
 #define DEAD_QUEUE_BYTES (16u << 20)
 #define BATCH_BYTES_MIN (64u << 10)
 
-/* ---- opening ---------------------------------------------------------------------------------- */
+/* ---- opening --------------------------------------------------------------------------------- */
 
 static int make_names(struct tr_session *session, struct tr_error *err)
 {
     const char *pipeline = session->context.pipeline;
     const char *consumer = session->context.consumer;
     if (*pipeline == '\0')
-        return tr_error_set(err, TR_ECONFIG, "`pipeline:` is missing: it names the pipeline whose "
-                                             "topics are read");
+        return tr_error_set(err, TR_ECONFIG,
+                            "`pipeline:` is missing: it names the pipeline whose "
+                            "topics are read");
     snprintf(session->client_id, sizeof(session->client_id), "tailrace-%s", session->ops->name);
     if (tr_group_name(session->group, pipeline, consumer, err) < 0 ||
         tr_topic_control(session->control_topic, pipeline, err) < 0 ||
@@ -38,8 +39,8 @@ int tr_session_init(struct tr_session *session, const struct tr_program *program
         .common = common,
         .kafka = program->kafka,
         .context = {.pipeline = program->pipeline == NULL ? "" : program->pipeline,
-                    .consumer = common->name != NULL && *common->name != '\0' ? common->name
-                                                                              : ops->name,
+                    .consumer =
+                        common->name != NULL && *common->name != '\0' ? common->name : ops->name,
                     .settings = program->settings,
                     .read_only = read_only},
     };
@@ -57,8 +58,8 @@ int tr_session_open_kafka(struct tr_session *session, struct tr_error *err)
         .linger_ms = 5,
         .delivered = tr_dead_delivered,
     };
-    session->dead = (struct tr_dead){
-        .topic = session->dead_topic, .consumer = session->context.consumer};
+    session->dead =
+        (struct tr_dead){.topic = session->dead_topic, .consumer = session->context.consumer};
     return tr_kafka_producer_new(&session->dead.producer, &config, err);
 }
 
@@ -77,10 +78,9 @@ int tr_session_open_tables(struct tr_session *session, struct tr_error *err)
     return rc < 0 ? rc : 0;
 }
 
-/* ---- control ---------------------------------------------------------------------------------- */
+/* ---- control --------------------------------------------------------------------------------- */
 
-static int take_control(void *context, const struct tr_kafka_message *message,
-                        struct tr_error *err)
+static int take_control(void *context, const struct tr_kafka_message *message, struct tr_error *err)
 {
     return tr_control_take(context, message->key, message->value, message->tombstone, err);
 }
@@ -100,8 +100,8 @@ static int read_checkpoint(struct tr_session *session, int timeout_ms, struct tr
         rc = tr_kafka_reader_new(&session->reader, session->kafka, session->client_id,
                                  session->control_topic, err);
     if (rc == 0)
-        rc = tr_kafka_reader_read(session->reader, timeout_ms, true, take_control,
-                                  session->control, err);
+        rc = tr_kafka_reader_read(session->reader, timeout_ms, true, take_control, session->control,
+                                  err);
     if (rc < 0)
         return rc;
     return tr_control_checkpoint(session->control) == NULL;
@@ -149,7 +149,7 @@ const char *tr_session_incarnation(const struct tr_session *session, const char 
     return registered == NULL ? "" : registered->incarnation;
 }
 
-/* ---- closing and sizes ------------------------------------------------------------------------ */
+/* ---- closing and sizes ----------------------------------------------------------------------- */
 
 void tr_session_done(struct tr_session *session)
 {
@@ -186,8 +186,8 @@ size_t tr_session_batch_records(const struct tr_session *session)
 size_t tr_session_batch_bytes(const struct tr_session *session)
 {
     int64_t share = session->common->queue_bytes_max / 2 / (2 * tr_session_lanes(session));
-    int64_t bytes = or_default(session->common->batch_bytes_max,
-                               (int64_t)session->ops->batch_bytes_max);
+    int64_t bytes =
+        or_default(session->common->batch_bytes_max, (int64_t)session->ops->batch_bytes_max);
     if (bytes > share)
         bytes = share;
     return bytes < (int64_t)BATCH_BYTES_MIN ? BATCH_BYTES_MIN : (size_t)bytes;

@@ -11,8 +11,8 @@
  * lane_close in the main thread before and after it).
  *
  * The runtime calls through sink_call.h, which asserts this contract. NULL is allowed for close,
- * table, check, drop_plan, drop, lane_open and lane_close (a sink without lanes of its own is called
- * with a lane of NULL), and for load, claim and progress of a stateless sink.
+ * table, check, drop_plan, drop, lane_open and lane_close (a sink without lanes of its own is
+ * called with a lane of NULL), and for load, claim and progress of a stateless sink.
  */
 #ifndef TR_SINK_H
 #define TR_SINK_H
@@ -29,21 +29,22 @@
 /* A mapped source table. Made by the runtime with the first shape of the table; never freed while
  * it runs. */
 struct tr_sink_table {
-    struct tr_slice database, table;     /* plain */
-    const struct tr_node *settings;      /* the configuration's map for this table, NULL = none */
-    _Atomic int64_t floor;               /* versions below are stale */
-    void *user;                          /* the sink's own, set by `table` below */
+    struct tr_slice database, table; /* plain */
+    const struct tr_node *settings;  /* the configuration's map for this table, NULL = none */
+    _Atomic int64_t floor;           /* versions below are stale */
+    void *user;                      /* the sink's own, set by `table` below */
 };
 
 /* A row change, after coalescing. Everything is borrowed for the call. */
 struct tr_sink_record {
     struct tr_sink_table *table;
-    const struct tr_shape *shape;   /* of the record's schema_id; the newest one for bare tombstones */
-    bool remove;                    /* delete or tombstone: `data` may be empty */
+    const struct tr_shape
+        *shape;  /* of the record's schema_id; the newest one for bare tombstones */
+    bool remove; /* delete or tombstone: `data` may be empty */
     int64_t version;
-    struct tr_slice key;            /* the Kafka key's JSON text */
-    struct tr_slice data;           /* the row's JSON object text */
-    struct tr_slice invalid;        /* JSON array of column names, empty = none */
+    struct tr_slice key;     /* the Kafka key's JSON text */
+    struct tr_slice data;    /* the row's JSON object text */
+    struct tr_slice invalid; /* JSON array of column names, empty = none */
 };
 
 enum tr_sink_status { TR_SINK_APPLIED, TR_SINK_STALE, TR_SINK_RETRY, TR_SINK_POISON };
@@ -84,8 +85,8 @@ struct tr_sink_floor {
 /* What a store carries about itself. Strings in `arena`. */
 struct tr_sink_state {
     struct tr_arena *arena;
-    bool marked;            /* it has a marker; the following is meaningful only then */
-    bool empty;             /* it holds nothing of ours: no rows where rows would be */
+    bool marked; /* it has a marker; the following is meaningful only then */
+    bool empty;  /* it holds nothing of ours: no rows where rows would be */
     int format;
     const char *pipeline, *pipeline_id, *consumer;
     int generation;
@@ -97,9 +98,9 @@ struct tr_sink_state {
 
 struct tr_sink_context { /* given to open; outlives the sink */
     const char *pipeline;
-    const char *consumer;      /* the section's `name:`, else the sink's name */
-    const void *settings;      /* the filled struct of the sink's options */
-    bool read_only;            /* check, status: connect, but change nothing and take no lock */
+    const char *consumer; /* the section's `name:`, else the sink's name */
+    const void *settings; /* the filled struct of the sink's options */
+    bool read_only;       /* check, status: connect, but change nothing and take no lock */
 };
 
 struct tr_sink;
@@ -112,9 +113,9 @@ struct tr_sink_ops {
     size_t settings_size;
     size_t settings_common_offset; /* of the struct tr_runtime_settings inside the settings */
     bool exclusive;                /* one process holds the store and all partitions */
-    bool stateless;                /* holds nothing of itself (stdout): only the group's offsets count,
-                                      and load, claim and progress are never called */
-    unsigned lanes;                /* default number */
+    bool stateless; /* holds nothing of itself (stdout): only the group's offsets count,
+                       and load, claim and progress are never called */
+    unsigned lanes; /* default number */
     size_t batch_records_max, batch_bytes_max; /* defaults */
 
     /* TR_ECONFIG, TR_ESTORE (fatal), TR_ESTORE_RETRY. Checks the sink's configuration first. */

@@ -13,8 +13,8 @@ struct tr_start_who {
 };
 
 /*
- * What a store's marker says: 0 it is ours; 1 it has none and nothing was ever applied, so this is a
- * true first start: claim it; TR_ESTATE (naming `reset`) when it belongs to another pipeline or
+ * What a store's marker says: 0 it is ours; 1 it has none and nothing was ever applied, so this is
+ * a true first start: claim it; TR_ESTATE (naming `reset`) when it belongs to another pipeline or
  * consumer, has a higher format, or lost its marker while the group has offsets.
  */
 int tr_start_marker(const struct tr_sink_state *state, const struct tr_start_who *who,

@@ -9,8 +9,13 @@
 
 #include "lane.h"
 
-enum tr_state { TR_STATE_WAITING, TR_STATE_RUNNING, TR_STATE_RETRYING, TR_STATE_FAILED,
-                TR_STATE_STOPPED };
+enum tr_state {
+    TR_STATE_WAITING,
+    TR_STATE_RUNNING,
+    TR_STATE_RETRYING,
+    TR_STATE_FAILED,
+    TR_STATE_STOPPED
+};
 
 const char *tr_state_name(enum tr_state state);
 
@@ -23,7 +28,7 @@ struct tr_live {
     char retrying[512];    /* the main thread: "" = not */
     char kafka[256];       /* trouble with Kafka, "" = none */
     bool assigned;
-    bool failed; /* records at the head are stale: see tr_live_judge */
+    bool failed;             /* records at the head are stale: see tr_live_judge */
     _Atomic int64_t beat_us; /* the main loop's last round */
 };
 

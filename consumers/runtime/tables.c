@@ -43,7 +43,7 @@ void tr_tables_done(struct tr_tables *tables)
     tr_buf_done(&tables->plain);
 }
 
-/* ---- entries ---------------------------------------------------------------------------------- */
+/* ---- entries --------------------------------------------------------------------------------- */
 
 static uint64_t hash_of(struct tr_slice database, struct tr_slice table)
 {
@@ -142,7 +142,7 @@ struct tr_table *tr_tables_find(struct tr_tables *tables, struct tr_slice databa
     return tables->slots[slot_of(tables, hash, database, table)] = entry;
 }
 
-/* ---- shapes ----------------------------------------------------------------------------------- */
+/* ---- shapes ---------------------------------------------------------------------------------- */
 
 /* 1 when the topic is new. */
 static int add_topic(struct tr_tables *tables, const char *topic, struct tr_error *err)
@@ -172,7 +172,8 @@ static int take_shape(struct tr_tables *tables, const struct tr_shape *shape, st
         table->newest = shape;
     if (!table->taken)
         return 0;
-    if (!table->ready && tr_sink_take_table(tables->ops, tables->sink, &table->sink, shape, err) < 0)
+    if (!table->ready &&
+        tr_sink_take_table(tables->ops, tables->sink, &table->sink, shape, err) < 0)
         return tr_error_frame(err, "table %s.%s", table->sink.database.data,
                               table->sink.table.data);
     table->ready = true;
@@ -183,8 +184,8 @@ int tr_tables_refresh(struct tr_tables *tables, struct tr_error *err)
 {
     int found = 0;
     while (tables->shapes_seen < tr_control_shape_count(tables->control)) {
-        int rc = take_shape(tables, tr_control_shape_number(tables->control, tables->shapes_seen),
-                            err);
+        int rc =
+            take_shape(tables, tr_control_shape_number(tables->control, tables->shapes_seen), err);
         if (rc < 0)
             return rc;
         found |= rc;
@@ -201,14 +202,14 @@ const struct tr_shape *tr_tables_shape(struct tr_tables *tables, struct tr_table
     if (schema_id == 0)
         return tr_control_shape_at(tables->control, table->sink.database, table->sink.table,
                                    version);
-    const struct tr_shape *shape = tr_control_shape(tables->control, table->sink.database,
-                                                    table->sink.table, schema_id);
+    const struct tr_shape *shape =
+        tr_control_shape(tables->control, table->sink.database, table->sink.table, schema_id);
     if (shape != NULL)
         table->recent = shape;
     return shape;
 }
 
-/* ---- floors ----------------------------------------------------------------------------------- */
+/* ---- floors ---------------------------------------------------------------------------------- */
 
 void tr_floor_raise(struct tr_sink_table *table, int64_t version)
 {

@@ -13,7 +13,7 @@
 #include "sink.h"
 
 struct tr_table {
-    struct tr_sink_table sink; /* database and table plain, owned */
+    struct tr_sink_table sink;                 /* database and table plain, owned */
     struct tr_slice database_json, table_json; /* quoted, owned: as events name it */
     uint64_t hash;
     bool taken; /* by the rules */
@@ -36,8 +36,8 @@ struct tr_tables {
 };
 
 int tr_tables_init(struct tr_tables *tables, const struct tr_sink_ops *ops, struct tr_sink *sink,
-                   const struct tr_rules *rules, struct tr_control *control, struct tr_error *err)
-    TR_MUST_CHECK;
+                   const struct tr_rules *rules, struct tr_control *control,
+                   struct tr_error *err) TR_MUST_CHECK;
 void tr_tables_done(struct tr_tables *tables);
 /* Takes the shapes that control has and we don't: 1 when there is a new topic to read, 0, TR_E…
  * of the sink. */

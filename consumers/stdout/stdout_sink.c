@@ -91,7 +91,8 @@ static int mark(struct tr_sink_lane *lane, struct tr_sink_table *table, enum tr_
     return print(line, err);
 }
 
-static const struct tr_option options[] = {TR_RUNTIME_OPTIONS(struct settings, common), {.key = NULL}};
+static const struct tr_option options[] = {TR_RUNTIME_OPTIONS(struct settings, common),
+                                           {.key = NULL}};
 
 static const struct tr_sink_ops ops = {
     .name = "stdout",

@@ -73,7 +73,8 @@ static double cpu_seconds(void)
 int main(int argc, char **argv)
 {
     if (argc < 6) {
-        fprintf(stderr, "usage: bare_kafka BOOTSTRAP TOPIC PARTITIONS MESSAGES BYTES [LINGER_MS]\n");
+        fprintf(stderr,
+                "usage: bare_kafka BOOTSTRAP TOPIC PARTITIONS MESSAGES BYTES [LINGER_MS]\n");
         return 1;
     }
     int partitions = atoi(argv[3]);
@@ -89,7 +90,9 @@ int main(int argc, char **argv)
     int64_t start = tr_clock_mono_us();
     for (int64_t i = 0; i < count; i++) {
         char key[80];
-        int key_length = snprintf(key, sizeof(key), "{\"database\":\"bench\",\"table\":\"sbtest1\",\"pk.id\":%lld}", (long long)i);
+        int key_length =
+            snprintf(key, sizeof(key),
+                     "{\"database\":\"bench\",\"table\":\"sbtest1\",\"pk.id\":%lld}", (long long)i);
         while (rd_kafka_produce(topic, (int32_t)(i % partitions), RD_KAFKA_MSG_F_COPY,
                                 texts + (size_t)(i % TEXTS) * length, length, key,
                                 (size_t)key_length, NULL) != 0)

@@ -50,8 +50,9 @@ int main(int argc, char **argv)
     row[length] = '\0';
     int64_t start = tr_clock_mono_us();
     for (long long i = 0; i < rows; i++) {
-        redisAppendCommand(redis, "EVALSHA %s 2 bare:sbtest1:%lld tailrace:v:{bare:sbtest1:%lld} %016lld %b",
-                           loaded->str, i, i, i + 1, row, length);
+        redisAppendCommand(
+            redis, "EVALSHA %s 2 bare:sbtest1:%lld tailrace:v:{bare:sbtest1:%lld} %016lld %b",
+            loaded->str, i, i, i + 1, row, length);
         if (++waiting == pipeline) {
             applied += drain(redis, waiting);
             waiting = 0;

@@ -36,7 +36,8 @@ int main(int argc, char **argv)
     sqlite3_stmt *upsert = NULL;
     sqlite3_open(argv[1], &db);
     run(db, "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA wal_autocheckpoint=16384");
-    run(db, "CREATE TABLE t(id INTEGER PRIMARY KEY, k INTEGER, c TEXT, pad TEXT, _version INTEGER)");
+    run(db,
+        "CREATE TABLE t(id INTEGER PRIMARY KEY, k INTEGER, c TEXT, pad TEXT, _version INTEGER)");
     sqlite3_prepare_v2(db,
                        "INSERT INTO t AS old VALUES(?1,?2,?3,?4,?5) ON CONFLICT(id) DO UPDATE SET "
                        "k=excluded.k, c=excluded.c, pad=excluded.pad, _version=excluded._version "

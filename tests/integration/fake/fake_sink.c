@@ -32,7 +32,7 @@ struct tr_sink {
     const struct tr_fake_settings *settings;
     char pipeline[128], consumer[128];
     bool read_only;
-    FILE *log; /* NULL = memory only */
+    FILE *log;            /* NULL = memory only */
     pthread_mutex_t lock; /* all below */
     struct row *rows[BUCKETS];
     struct tr_fake_counts counts;
@@ -45,7 +45,7 @@ struct tr_sink {
     size_t progress_count;
 };
 
-/* ---- files ------------------------------------------------------------------------------------ */
+/* ---- files ----------------------------------------------------------------------------------- */
 
 static int write_file(const struct tr_sink *sink, const char *name, const char *text,
                       struct tr_error *err)
@@ -82,7 +82,7 @@ static int reach(const struct tr_sink *sink, struct tr_error *err)
     return 0;
 }
 
-/* ---- rows ------------------------------------------------------------------------------------- */
+/* ---- rows ------------------------------------------------------------------------------------ */
 
 static struct row **find(struct tr_sink *sink, const char *key, size_t length)
 {
@@ -132,7 +132,7 @@ static void read_log(struct tr_sink *sink, const char *path)
         fclose(in);
 }
 
-/* ---- life ------------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 static int open_folder(struct tr_sink *sink, struct tr_error *err)
 {
@@ -190,7 +190,7 @@ static int open_sink(struct tr_sink **out, const struct tr_sink_context *context
     return 0;
 }
 
-/* ---- state ------------------------------------------------------------------------------------ */
+/* ---- state ----------------------------------------------------------------------------------- */
 
 static char *copy(struct tr_sink_state *state, const char *text)
 {
@@ -318,7 +318,7 @@ static int drop(struct tr_sink *sink, struct tr_sink_table *const *tables, size_
     return 0;
 }
 
-/* ---- writing ---------------------------------------------------------------------------------- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 static int lane_open(struct tr_sink *sink, unsigned number, struct tr_sink_lane **out,
                      struct tr_error *err)
@@ -416,8 +416,9 @@ static int mark(struct tr_sink_lane *lane, struct tr_sink_table *table, enum tr_
     remove_below(sink, table, version);
     int rc = write_file(sink, name, text, err);
     if (rc == 0 && sink->log != NULL) {
-        fprintf(sink->log, "{\"marker\":\"%s\",\"database\":\"%s\",\"table\":\"%s\",\"version\":%"
-                           PRId64 "}\n",
+        fprintf(sink->log,
+                "{\"marker\":\"%s\",\"database\":\"%s\",\"table\":\"%s\",\"version\":%" PRId64
+                "}\n",
                 tr_event_type_name(type), table->database.data, table->table.data, version);
         fflush(sink->log);
     }
@@ -438,7 +439,7 @@ static int progress(struct tr_sink_lane *lane, const struct tr_sink_progress *do
     return rc;
 }
 
-/* ---- the table -------------------------------------------------------------------------------- */
+/* ---- the table ------------------------------------------------------------------------------- */
 
 static const struct tr_option options[] = {
     TR_RUNTIME_OPTIONS(struct tr_fake_settings, common),
@@ -494,7 +495,7 @@ const struct tr_sink_ops tr_fake_sink_ops = {
     .progress = progress,
 };
 
-/* ---- for unit tests --------------------------------------------------------------------------- */
+/* ---- for unit tests -------------------------------------------------------------------------- */
 
 void tr_fake_counts(struct tr_sink *sink, struct tr_fake_counts *counts)
 {
@@ -518,8 +519,7 @@ int64_t tr_fake_progress(struct tr_sink *sink, const char *topic, int32_t partit
     int64_t next = -1;
     pthread_mutex_lock(&sink->lock);
     for (size_t i = 0; i < sink->progress_count; i++)
-        if (sink->progress[i].partition == partition &&
-            strcmp(sink->progress[i].topic, topic) == 0)
+        if (sink->progress[i].partition == partition && strcmp(sink->progress[i].topic, topic) == 0)
             next = sink->progress[i].next;
     pthread_mutex_unlock(&sink->lock);
     return next;

@@ -12,13 +12,13 @@
 
 struct tr_fake_settings {
     struct tr_runtime_settings common;
-    const char *path;        /* "" = memory only */
-    int64_t fail_times;      /* the first calls of apply find no store */
-    int64_t retry_times;     /* the first records are answered RETRY */
-    const char *poison;      /* rows that contain it are refused; "" = none */
-    int64_t slow_ms;         /* every call of apply takes that long */
-    const char *down_file;   /* while it exists the store can't be reached */
-    bool null;               /* takes everything and keeps nothing */
+    const char *path;      /* "" = memory only */
+    int64_t fail_times;    /* the first calls of apply find no store */
+    int64_t retry_times;   /* the first records are answered RETRY */
+    const char *poison;    /* rows that contain it are refused; "" = none */
+    int64_t slow_ms;       /* every call of apply takes that long */
+    const char *down_file; /* while it exists the store can't be reached */
+    bool null;             /* takes everything and keeps nothing */
 };
 
 extern const struct tr_sink_ops tr_fake_sink_ops;

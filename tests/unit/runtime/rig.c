@@ -25,7 +25,7 @@ bool __wrap_tr_kafka_message_header(const struct tr_kafka_message *message, cons
     return true;
 }
 
-/* ---- dead letters ----------------------------------------------------------------------------- */
+/* ---- dead letters ---------------------------------------------------------------------------- */
 
 struct rig_letter rig_letters[RIG_LETTERS_MAX];
 _Atomic int rig_letter_count;
@@ -42,9 +42,9 @@ static void keep_letter(const struct tr_kafka_out *out)
     assert_true(letter < rig_letters + RIG_LETTERS_MAX);
     letter->headers[0] = '\0';
     for (size_t i = 0; i < out->header_count; i++)
-        used += (size_t)snprintf(letter->headers + used, sizeof(letter->headers) - used,
-                                 "%s=%.*s;", out->headers[i].name,
-                                 (int)out->headers[i].value.length, out->headers[i].value.data);
+        used += (size_t)snprintf(letter->headers + used, sizeof(letter->headers) - used, "%s=%.*s;",
+                                 out->headers[i].name, (int)out->headers[i].value.length,
+                                 out->headers[i].value.data);
     snprintf(letter->value, sizeof(letter->value), "%.*s", (int)out->value.length,
              out->tombstone ? "" : out->value.data);
     letter->tombstone = out->tombstone;
@@ -80,7 +80,7 @@ static const char *keep(char *text)
     return texts[text_count++] = text;
 }
 
-/* ---- life ------------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 void rig_shape(struct rig *rig, const char *table, int64_t schema_id)
 {
@@ -91,9 +91,8 @@ void rig_shape(struct rig *rig, const char *table, int64_t schema_id)
              ",\"topic\":\"" TOPIC "\",\"columns\":[{\"name\":\"id\",\"type\":\"int\","
              "\"nullable\":false}],\"key\":[\"id\"]}",
              table, schema_id);
-    assert_int_equal(tr_control_take(rig->control, tr_slice_of(key), tr_slice_of(value), false,
-                                     &rig->err),
-                     0);
+    assert_int_equal(
+        tr_control_take(rig->control, tr_slice_of(key), tr_slice_of(value), false, &rig->err), 0);
     assert_true(tr_tables_refresh(&rig->tables, &rig->err) >= 0);
 }
 
@@ -101,8 +100,7 @@ void rig_open(struct rig *rig, unsigned lanes, size_t records_max, size_t bytes_
 {
     struct tr_fake_settings settings = rig->settings;
     *rig = (struct rig){.settings = settings};
-    const char **strings[] = {&rig->settings.path, &rig->settings.poison,
-                              &rig->settings.down_file};
+    const char **strings[] = {&rig->settings.path, &rig->settings.poison, &rig->settings.down_file};
     for (size_t i = 0; i < 3; i++)
         *strings[i] = *strings[i] == NULL ? "" : *strings[i];
     const struct tr_sink_context context = {
@@ -157,7 +155,7 @@ struct tr_part *rig_part(struct rig *rig, int32_t partition)
     return part;
 }
 
-/* ---- messages --------------------------------------------------------------------------------- */
+/* ---- messages -------------------------------------------------------------------------------- */
 
 int rig_route(struct rig *rig, int32_t partition, const char *key, const char *value,
               const char *header)
@@ -184,17 +182,19 @@ int rig_route(struct rig *rig, int32_t partition, const char *key, const char *v
 const char *rig_key(int number)
 {
     char *text;
-    assert_true(asprintf(&text, "{\"database\":\"shop\",\"table\":\"t\",\"pk.id\":%d}", number) > 0);
+    assert_true(asprintf(&text, "{\"database\":\"shop\",\"table\":\"t\",\"pk.id\":%d}", number) >
+                0);
     return keep(text);
 }
 
 const char *rig_event(const char *type, int number, int64_t version, const char *more)
 {
     char *text;
-    assert_true(asprintf(&text,
-                         "{\"database\":\"shop\",\"table\":\"t\",\"type\":\"%s\",\"version\":%" PRId64
-                         ",\"schema_id\":100,\"ts\":1,\"data\":{\"id\":%d,\"v\":\"%s\"}}",
-                         type, version, number, more) > 0);
+    assert_true(
+        asprintf(&text,
+                 "{\"database\":\"shop\",\"table\":\"t\",\"type\":\"%s\",\"version\":%" PRId64
+                 ",\"schema_id\":100,\"ts\":1,\"data\":{\"id\":%d,\"v\":\"%s\"}}",
+                 type, version, number, more) > 0);
     return keep(text);
 }
 

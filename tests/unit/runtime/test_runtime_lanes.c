@@ -50,7 +50,8 @@ static void retrying_is_visible(void **state)
     rig_open(&rig, 1, 1000, 8 << 20);
     rig_row(&rig, 0, "insert", 1, 10);
     tr_lanes_offer(&rig.lanes);
-    for (int i = 0; i < 200 && !tr_lanes_retrying(&rig.lanes, &since, trouble, sizeof(trouble)); i++)
+    for (int i = 0; i < 200 && !tr_lanes_retrying(&rig.lanes, &since, trouble, sizeof(trouble));
+         i++)
         tr_clock_sleep_ms(10);
     assert_true(since > 0);
     assert_non_null(strstr(trouble, "not reachable"));

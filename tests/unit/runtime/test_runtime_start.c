@@ -33,7 +33,7 @@ static void start_offsets(void **state)
         {700, 500, false, 500},         /* a commit that did not come through */
         {0, 500, false, 0},             /* after a reset */
         {500, 0, false, 0},
-        {NONE, 500, true, BEGINNING},   /* the group's is the old topic's */
+        {NONE, 500, true, BEGINNING}, /* the group's is the old topic's */
         {NONE, NONE, true, BEGINNING},
         {10, 500, true, 10},
     };
