@@ -118,13 +118,22 @@ static int receive_record(struct tr_sink_lane *lane, const struct tr_sink_batch 
     return code;
 }
 
-static int receive_progress(struct tr_sink_lane *lane, struct tr_error *err)
+static int receive_state(struct tr_sink_lane *lane, struct tr_error *err)
 {
     redisReply *reply = NULL;
     int code = rd_receive(&lane->connection, &reply, err);
     if (code == 0)
         code = rd_state_reply(reply, err);
     freeReplyObject(reply);
+    return code;
+}
+
+/* The progress carries the count of this lane's pipelines. */
+static int receive_progress(struct tr_sink_lane *lane, struct tr_error *err)
+{
+    int code = receive_state(lane, err);
+    if (code == 0)
+        lane->connection.writes++;
     return code;
 }
 
@@ -138,14 +147,13 @@ int rd_apply(struct tr_sink_lane *lane, const struct tr_sink_batch *batch,
         return code;
     for (size_t i = 0; i < batch->count; i++)
         prepare(lane, batch, i, &results[i]);
-    if (batch->settled_count > 0)
-        rd_state_append_progress(connection, batch->settled, batch->settled_count);
+    rd_state_append_progress(connection, batch->settled, batch->settled_count);
     code = rd_send(connection, err);
     for (size_t i = 0; code == 0 && i < batch->count; i++) {
         if (results[i].status != TR_SINK_POISON)
             code = receive_record(lane, batch, &results[i], &lost_scripts, err);
     }
-    if (code == 0 && batch->settled_count > 0)
+    if (code == 0)
         code = receive_progress(lane, err);
     if (code != 0 || lost_scripts)
         rd_connection_close(connection); /* replies may be left; scripts are loaded at connecting */
@@ -257,7 +265,10 @@ int rd_mark(struct tr_sink_lane *lane, struct tr_sink_table *source, enum tr_eve
     if (code != 0)
         return code;
     rd_state_append_floor(connection, source, version);
+    rd_state_append_progress(connection, NULL, 0);
     code = rd_send(connection, err);
+    if (code == 0)
+        code = receive_state(lane, err);
     if (code == 0)
         code = receive_progress(lane, err);
     if (code == 0 && source->user != NULL)

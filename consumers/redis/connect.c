@@ -254,7 +254,7 @@ static int check_marker(struct rd_connection *connection, struct tr_error *err)
     if (code == 0)
         code = rd_state_reply(reply, err);
     freeReplyObject(reply);
-    return code;
+    return code != 0 ? code : rd_state_check_writes(connection, err);
 }
 
 int rd_connection_ready(struct rd_connection *connection, struct tr_error *err)

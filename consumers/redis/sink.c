@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "clock.h"
 #include "log.h"
 #include "store.h"
 
@@ -205,12 +206,15 @@ static int lane_open(struct tr_sink *sink, unsigned number, struct tr_sink_lane 
         free(lane);
         return code;
     }
+    snprintf(lane->connection.session, sizeof(lane->connection.session), "lane:%016llx",
+             (unsigned long long)tr_clock_random());
     *out = lane;
     return 0;
 }
 
 static void lane_close(struct tr_sink_lane *lane)
 {
+    rd_state_end_session(&lane->connection);
     rd_connection_done(&lane->connection);
     tr_buf_done(&lane->key);
     free(lane);

@@ -25,7 +25,8 @@ void rd_state_append_progress(struct rd_connection *connection,
                               const struct tr_sink_progress *progress, size_t count)
 {
     char room[2048];
-    rd_script(connection, RD_SCRIPT_PROGRESS, 1, 1 + 2 * count);
+    bool counted = connection->session[0] != '\0';
+    rd_script(connection, RD_SCRIPT_PROGRESS, 1, 1 + 2 * (count + (counted ? 1 : 0)));
     rd_argument_text(connection, connection->sink->state_key);
     rd_argument_text(connection, connection->sink->pipeline_id);
     for (size_t i = 0; i < count; i++) {
@@ -34,6 +35,44 @@ void rd_state_append_progress(struct rd_connection *connection,
         rd_argument(connection, (struct tr_slice){field.data, field.length});
         rd_argument_int(connection, progress[i].next);
     }
+    if (counted) {
+        rd_argument_text(connection, connection->session);
+        rd_argument_int(connection, connection->writes + 1);
+    }
+}
+
+int rd_state_check_writes(struct rd_connection *connection, struct tr_error *err)
+{
+    redisReply *reply = NULL;
+    if (connection->writes == 0)
+        return 0;
+    rd_command(connection, 3);
+    rd_argument_text(connection, "HGET");
+    rd_argument_text(connection, connection->sink->state_key);
+    rd_argument_text(connection, connection->session);
+    int code = rd_call(connection, &reply, err);
+    int64_t found = code == 0 && reply->type == REDIS_REPLY_STRING ? atoll(reply->str) : 0;
+    freeReplyObject(reply);
+    if (code == 0 && found < connection->writes)
+        code = tr_error_set(err, TR_ESTATE,
+                            "redis: writes that were answered are gone: this Redis was set back to "
+                            "an older copy; start again, and it catches up by itself");
+    return code;
+}
+
+void rd_state_end_session(struct rd_connection *connection)
+{
+    struct tr_error ignored;
+    redisReply *reply = NULL;
+    tr_error_reset(&ignored);
+    if (connection->redis == NULL || connection->writes == 0)
+        return;
+    rd_command(connection, 3);
+    rd_argument_text(connection, "HDEL");
+    rd_argument_text(connection, connection->sink->state_key);
+    rd_argument_text(connection, connection->session);
+    (void)!rd_call(connection, &reply, &ignored); /* a field that stays harms nobody */
+    freeReplyObject(reply);
 }
 
 int rd_state_reply(const redisReply *reply, struct tr_error *err)

@@ -41,6 +41,11 @@ struct rd_connection {
     int64_t value_bytes_max; /* the server's proto-max-bulk-len */
     struct tr_buf out;       /* commands not sent yet */
     size_t out_count;        /* how many */
+    /* A lane counts its pipelines in a field of the store's hash, in the pipeline itself. A count
+     * below the last one that was answered says, at the next connection, that the server lost
+     * writes. */
+    char session[24]; /* the field, "" for the main thread's connection */
+    int64_t writes;   /* the last count that was answered */
 };
 
 struct tr_sink {
@@ -94,6 +99,10 @@ int rd_state_load(struct tr_sink *sink, struct tr_sink_state *state, struct tr_e
 int rd_state_claim(struct tr_sink *sink, const struct tr_sink_state *state, struct tr_error *err);
 void rd_state_append_progress(struct rd_connection *connection,
                               const struct tr_sink_progress *progress, size_t count);
+/* TR_ESTATE when writes that were answered are gone. */
+int rd_state_check_writes(struct rd_connection *connection, struct tr_error *err) TR_MUST_CHECK;
+/* Removes the connection's count from the store's hash. */
+void rd_state_end_session(struct rd_connection *connection);
 /* What the reply of an append_progress or append_floor says: TR_ESTATE = the marker is gone. */
 int rd_state_reply(const redisReply *reply, struct tr_error *err);
 void rd_state_append_floor(struct rd_connection *connection, const struct tr_sink_table *table,

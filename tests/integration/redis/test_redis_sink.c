@@ -191,6 +191,25 @@ static void an_emptied_store_is_noticed(void **state)
     assert_string_equal(ask(f, "DBSIZE"), "0");
 }
 
+static void a_store_set_back_is_noticed(void **state)
+{
+    struct fixture *f = *state;
+    struct harness *h = &f->h;
+    char field[64];
+    assert_int_equal(write_one(f, 1, "{\"id\":1}"), TR_SINK_APPLIED);
+    assert_int_equal(write_one(f, 2, "{\"id\":1}"), TR_SINK_APPLIED);
+    snprintf(field, sizeof(field), "%s", h->lane->connection.session);
+    redisReply *reply = redisCommand(f->redis, "HINCRBY tailrace:store:harness:redis %s -1", field);
+    assert_int_equal(reply->integer, 1);
+    freeReplyObject(reply);
+    ask(f, "CLIENT KILL TYPE normal SKIPME yes");
+    harness_add(h, f->table, f->shape, 3, "\"pk.id\":1", "{\"id\":1}");
+    assert_int_equal(harness_apply(h, 0), TR_ESTORE_RETRY); /* the connection is gone */
+    harness_add(h, f->table, f->shape, 3, "\"pk.id\":1", "{\"id\":1}");
+    assert_int_equal(harness_apply(h, 0), TR_ESTATE);
+    assert_non_null(strstr(h->err.text, "older copy"));
+}
+
 static void progress_is_loaded_again(void **state)
 {
     struct fixture *f = *state;
@@ -241,10 +260,11 @@ int main(void)
 {
 #define ON_REDIS(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
     const struct CMUnitTest tests[] = {
-        ON_REDIS(versions_guard_rows),           ON_REDIS(markers_raise_floors),
-        ON_REDIS(refused_values_are_poison),     ON_REDIS(too_large_values_are_poison),
-        ON_REDIS(an_emptied_store_is_noticed),   ON_REDIS(progress_is_loaded_again),
-        ON_REDIS(lost_scripts_are_loaded_again), ON_REDIS(drop_leaves_nothing),
+        ON_REDIS(versions_guard_rows),         ON_REDIS(markers_raise_floors),
+        ON_REDIS(refused_values_are_poison),   ON_REDIS(too_large_values_are_poison),
+        ON_REDIS(an_emptied_store_is_noticed), ON_REDIS(a_store_set_back_is_noticed),
+        ON_REDIS(progress_is_loaded_again),    ON_REDIS(lost_scripts_are_loaded_again),
+        ON_REDIS(drop_leaves_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
