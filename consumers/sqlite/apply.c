@@ -20,12 +20,18 @@ struct sorted {
     size_t index;
 };
 
+/* By table, then older shapes first: a batch changes from one to the next only once. Numbers before
+ * all else, so that the order is one in keys of both (a BIGINT UNSIGNED beyond an int64, null). */
 static int compare_sorted(const void *left, const void *right)
 {
     const struct sorted *a = left, *b = right;
     if (a->rec->table != b->rec->table)
         return a->rec->table < b->rec->table ? -1 : 1;
-    if (a->numeric && b->numeric && a->number != b->number)
+    if (a->rec->shape->schema_id != b->rec->shape->schema_id)
+        return a->rec->shape->schema_id < b->rec->shape->schema_id ? -1 : 1;
+    if (a->numeric != b->numeric)
+        return a->numeric ? -1 : 1;
+    if (a->numeric && a->number != b->number)
         return a->number < b->number ? -1 : 1;
     size_t shorter = a->key.length < b->key.length ? a->key.length : b->key.length;
     int order = memcmp(a->key.data, b->key.data, shorter);
@@ -67,8 +73,7 @@ static struct sorted *sort_batch(const struct tr_sink_batch *batch)
     return sorted;
 }
 
-/* ---- tombstones ---------------------------------------------------------------------------------
- */
+/* ---- tombstones ------------------------------------------------------------------------------ */
 
 static void bind_tombstone(struct tr_sink *sink, const struct sq_table *table, sqlite3_stmt *stmt)
 {
@@ -87,11 +92,14 @@ static int tombstone_newer(struct tr_sink *sink, struct sq_table *table,
     if (code != 0)
         return code;
     bind_tombstone(sink, table, sink->tombstone_get);
-    bool there = sqlite3_step(sink->tombstone_get) == SQLITE_ROW;
+    int step = sqlite3_step(sink->tombstone_get);
+    bool there = step == SQLITE_ROW;
     int64_t version = there ? sqlite3_column_int64(sink->tombstone_get, 0) : 0;
+    if (!there && step != SQLITE_DONE)
+        code = sq_error(sink, "read _tailrace_deleted", err);
     sqlite3_reset(sink->tombstone_get);
-    if (!there || version > rec->version)
-        return there;
+    if (code != 0 || !there || version > rec->version)
+        return code != 0 ? code : there;
     code = sq_prepare(sink, &sink->tombstone_delete,
                       "DELETE FROM _tailrace_deleted WHERE tbl = ?1 AND key = ?2", err);
     if (code != 0)
@@ -100,19 +108,47 @@ static int tombstone_newer(struct tr_sink *sink, struct sq_table *table,
     return sq_run(sink, sink->tombstone_delete, "forget a tombstone", err);
 }
 
-/* ---- one record
- * ----------------------------------------------------------------------------------- */
+/* ---- one record ------------------------------------------------------------------------------ */
+
+/* Removes the row up to the record's version: 1 = a newer one is there, 0 = none is left. */
+static int remove_older(struct tr_sink *sink, struct sq_table *table,
+                        const struct tr_sink_record *rec, struct tr_error *err)
+{
+    int code = sq_bind_key(sink, table, rec, table->remove, err);
+    if (code != 0)
+        return code;
+    sqlite3_bind_int64(table->remove, (int)table->key_count + 1, rec->version);
+    code = sq_run(sink, table->remove, "delete a row", err);
+    if (code != 0 || sqlite3_changes(sink->db) > 0)
+        return code;
+    code = sq_bind_key(sink, table, rec, table->exists_row, err);
+    if (code != 0)
+        return code;
+    int step = sqlite3_step(table->exists_row);
+    if (step != SQLITE_ROW && step != SQLITE_DONE)
+        code = sq_error(sink, "look for a row", err);
+    sqlite3_reset(table->exists_row);
+    return code != 0 ? code : step == SQLITE_ROW;
+}
 
 static int upsert(struct tr_sink *sink, struct sq_table *table, const struct tr_sink_record *rec,
                   enum tr_sink_status *status, struct tr_error *err)
 {
+    bool null_key;
     *status = TR_SINK_STALE;
     if (table->has_tombstones) {
         int newer = tombstone_newer(sink, table, rec, err);
         if (newer != 0)
             return newer < 0 ? newer : 0;
     }
-    int code = sq_bind_row(sink, table, rec, err);
+    int code = sq_bind_row(sink, table, rec, &null_key, err);
+    if (code == 0 && null_key && table->null_keys) {
+        /* Nulls never meet in ON CONFLICT. */
+        int newer = remove_older(sink, table, rec, err);
+        if (newer != 0)
+            return newer < 0 ? newer : 0;
+        code = sq_bind_row(sink, table, rec, &null_key, err);
+    }
     if (code == 0)
         code = sq_run(sink, table->upsert, "write a row", err);
     if (code == 0 && sqlite3_changes(sink->db) > 0)
@@ -146,23 +182,17 @@ static int remove_row(struct tr_sink *sink, struct sq_table *table,
                       struct tr_error *err)
 {
     *status = TR_SINK_STALE;
-    int code = sq_bind_key(sink, table, rec, table->remove, 1, err);
-    if (code != 0)
-        return code;
-    sqlite3_bind_int64(table->remove, (int)table->key_count + 1, rec->version);
-    code = sq_run(sink, table->remove, "delete a row", err);
-    if (code != 0)
-        return code;
-    if (sqlite3_changes(sink->db) == 0) {
-        code = sq_bind_key(sink, table, rec, table->exists_row, 1, err);
-        if (code != 0)
-            return code;
-        int step = sqlite3_step(table->exists_row);
-        sqlite3_reset(table->exists_row);
-        if (step == SQLITE_ROW)
-            return 0; /* the row that is there is newer */
-    }
-    return tombstone_put(sink, table, rec, status, err);
+    int newer = remove_older(sink, table, rec, err);
+    return newer != 0 ? (newer < 0 ? newer : 0) : tombstone_put(sink, table, rec, status, err);
+}
+
+static int refuse_key(const struct tr_shape *shape, const struct sq_table *table,
+                      struct tr_error *err)
+{
+    return tr_error_set(err, TR_EPOISON,
+                        "the table's key has changed: shape %" PRId64
+                        " has another than the newest, %" PRId64,
+                        shape->schema_id, table->newest_schema_id);
 }
 
 static int apply_record(struct tr_sink *sink, const struct tr_sink_record *rec,
@@ -170,6 +200,8 @@ static int apply_record(struct tr_sink *sink, const struct tr_sink_record *rec,
 {
     struct sq_table *table = rec->table->user;
     int code = sq_table_ensure(sink, table, rec->shape, err);
+    if (code == 0 && table->other_key)
+        code = refuse_key(rec->shape, table, err);
     if (code != 0)
         return code;
     return rec->remove ? remove_row(sink, table, rec, status, err)
@@ -197,8 +229,7 @@ static int settle_record(struct tr_sink *sink, const struct tr_sink_batch *batch
     return 0;
 }
 
-/* ---- the batch
- * --------------------------------------------------------------------------------------- */
+/* ---- the batch ------------------------------------------------------------------------------- */
 
 static int begin(struct tr_sink *sink, struct tr_error *err)
 {
@@ -216,10 +247,18 @@ static int finish(struct tr_sink *sink, int code, struct tr_error *err)
         code = sq_prepare(sink, &sink->commit, "COMMIT", err);
     if (code == 0)
         code = sq_run(sink, sink->commit, "commit", err);
-    if (code != 0) {
-        sqlite3_exec(sink->db, "ROLLBACK", NULL, NULL, NULL);
-        sq_table_forget_all(sink);
-    }
+    if (code != 0)
+        sq_rollback(sink);
+    return code;
+}
+
+/* What was true before the batch is written in any case: of other partitions too. */
+static int write_progress(struct tr_sink *sink, const struct tr_sink_batch *batch, bool clean,
+                          struct tr_error *err)
+{
+    int code = sq_state_progress(sink, batch->settled, batch->settled_count, err);
+    if (code == 0 && clean)
+        code = sq_state_progress(sink, batch->after, batch->after_count, err);
     return code;
 }
 
@@ -238,11 +277,10 @@ int sq_apply(struct tr_sink_lane *lane, const struct tr_sink_batch *batch,
         struct tr_sink_result *result = &results[sorted[i].index];
         result->reason = NULL;
         code = settle_record(sink, batch, &sorted[i], result, err);
-        clean = clean && result->status <= TR_SINK_STALE;
+        clean = clean && code == 0 && result->status <= TR_SINK_STALE;
     }
     if (code == 0)
-        code = clean ? sq_state_progress(sink, batch->after, batch->after_count, err)
-                     : sq_state_progress(sink, batch->settled, batch->settled_count, err);
+        code = write_progress(sink, batch, clean, err);
     return finish(sink, code, err);
 }
 

@@ -15,19 +15,25 @@ static int misfit(const struct tr_shape_column *column, struct tr_error *err)
                         (int)column->name.length, column->name.data);
 }
 
-static void bind_string(struct tr_sink *sink, sqlite3_stmt *stmt, int param,
-                        const struct tr_json_value *value)
+static int bind_string(struct tr_sink *sink, sqlite3_stmt *stmt, int param,
+                       const struct tr_json_value *value)
 {
-    if (value->type == TR_JSON_STRING && value->escaped) {
-        size_t start = sink->text.length;
-        tr_json_unescape(value, &sink->text);
-        sq_bind_slice(stmt, param,
-                      (struct tr_slice){sink->text.data + start, sink->text.length - start});
-    } else if (value->type == TR_JSON_STRING) {
-        sq_bind_slice(stmt, param, (struct tr_slice){value->text.data + 1, value->text.length - 2});
-    } else {
-        sq_bind_slice(stmt, param, value->text);
-    }
+    if (value->type != TR_JSON_STRING)
+        return sq_bind_slice(stmt, param, value->text);
+    if (!value->escaped)
+        return sq_bind_slice(stmt, param,
+                             (struct tr_slice){value->text.data + 1, value->text.length - 2});
+    size_t start = sink->text.length;
+    tr_json_unescape(value, &sink->text);
+    return sq_bind_slice(stmt, param,
+                         (struct tr_slice){sink->text.data + start, sink->text.length - start});
+}
+
+static int bind_blob(struct tr_sink *sink, sqlite3_stmt *stmt, int param, size_t start)
+{
+    size_t length = sink->text.length - start;
+    return sqlite3_bind_blob64(stmt, param, length > 0 ? sink->text.data + start : "", length,
+                               SQLITE_STATIC);
 }
 
 /* False when the value does not fit the class. */
@@ -37,45 +43,59 @@ static bool bind_value(struct tr_sink *sink, sqlite3_stmt *stmt, int param, enum
     int64_t integer;
     double real;
     size_t start = sink->text.length;
-    if (value->type == TR_JSON_NULL && cls != SQ_JSON) {
-        sqlite3_bind_null(stmt, param);
-        return true;
+    int native;
+    if (value->type == TR_JSON_NULL) {
+        native = sqlite3_bind_null(stmt, param);
+    } else if (cls == SQ_INTEGER) {
+        if (!tr_json_to_int(value, &integer))
+            return false;
+        native = sqlite3_bind_int64(stmt, param, integer);
+    } else if (cls == SQ_REAL) {
+        if (!tr_json_to_double(value, &real))
+            return false;
+        native = sqlite3_bind_double(stmt, param, real);
+    } else if (cls == SQ_BLOB) {
+        if (!tr_json_to_bytes(value, &sink->text))
+            return false;
+        native = bind_blob(sink, stmt, param, start);
+    } else if (cls == SQ_JSON) {
+        native = sq_bind_slice(stmt, param, value->text);
+    } else {
+        native = bind_string(sink, stmt, param, value);
     }
-    switch (cls) {
-    case SQ_INTEGER:
-        if (value->type != TR_JSON_NUMBER || !tr_json_to_int(value, &integer))
-            return false;
-        sqlite3_bind_int64(stmt, param, integer);
-        return true;
-    case SQ_REAL:
-        if (value->type != TR_JSON_NUMBER || !tr_json_to_double(value, &real))
-            return false;
-        sqlite3_bind_double(stmt, param, real);
-        return true;
-    case SQ_BLOB:
-        if (value->type != TR_JSON_STRING || !tr_json_to_bytes(value, &sink->text))
-            return false;
-        sqlite3_bind_blob64(stmt, param, sink->text.length > start ? sink->text.data + start : "",
-                            sink->text.length - start, SQLITE_STATIC);
-        return true;
-    case SQ_JSON:
-        if (value->type == TR_JSON_NULL)
-            sqlite3_bind_null(stmt, param);
-        else
-            sq_bind_slice(stmt, param, value->text);
-        return true;
-    default:
-        bind_string(sink, stmt, param, value);
-        return true;
-    }
+    if (sink->bind_code == SQLITE_OK)
+        sink->bind_code = native;
+    return true;
+}
+
+/* What could not even be bound: too large for SQLite, or no memory. */
+static int check_bound(struct tr_sink *sink, struct tr_error *err)
+{
+    int native = sink->bind_code;
+    sink->bind_code = SQLITE_OK;
+    if (native == SQLITE_OK)
+        return tr_buf_check(&sink->text, "a row", err);
+    int code = native == SQLITE_TOOBIG  ? TR_EPOISON
+               : native == SQLITE_NOMEM ? TR_ESTORE_RETRY
+                                        : TR_ESTORE;
+    return tr_error_set_native(err, code, native, "sqlite: bind a row: %s", sqlite3_errstr(native));
 }
 
 static bool is_invalid(const struct tr_sink_record *rec, const struct tr_shape_column *column)
 {
+    struct tr_json_cursor cursor;
+    struct tr_json_value ignored, name;
+    struct tr_error err;
     if (rec->invalid.length == 0)
         return false;
-    return memmem(rec->invalid.data, rec->invalid.length, column->name_json.data,
-                  column->name_json.length) != NULL;
+    tr_error_reset(&err);
+    if (tr_json_open(&cursor, rec->invalid, &err) != 0)
+        return false;
+    while (tr_json_next(&cursor, &ignored, &name, &err) == 1) {
+        if (tr_slice_equal(name.text, column->name_json))
+            return true;
+    }
+    return false;
 }
 
 /* The shape's column of a member: usually the next one. */
@@ -91,68 +111,115 @@ static const struct tr_shape_column *column_of(const struct tr_shape *shape, uin
     return NULL;
 }
 
-int sq_bind_row(struct tr_sink *sink, struct sq_table *table, const struct tr_sink_record *rec,
-                struct tr_error *err)
+static int bind_member(struct tr_sink *sink, struct sq_table *table,
+                       const struct tr_sink_record *rec, const struct tr_shape_column *column,
+                       const struct tr_json_value *value, struct tr_error *err)
+{
+    const struct sq_param *param = &table->params[column - rec->shape->columns];
+    if (param->number == 0)
+        return 0;
+    enum sq_class cls = is_invalid(rec, column) ? SQ_TEXT : param->cls;
+    return bind_value(sink, table->upsert, param->number, cls, value) ? 0 : misfit(column, err);
+}
+
+/* A row without all its columns is none: nulls in the place of others would be made up. */
+static int check_complete(const struct tr_shape *shape, uint32_t members, struct tr_error *err)
+{
+    if (members == shape->column_count)
+        return 0;
+    return tr_error_set(err, TR_EPOISON, "the row has %u columns, the table's shape %u", members,
+                        shape->column_count);
+}
+
+static int bind_members(struct tr_sink *sink, struct sq_table *table,
+                        const struct tr_sink_record *rec, bool *null_key, struct tr_error *err)
 {
     struct tr_json_cursor cursor;
     struct tr_json_value name, value;
-    const struct tr_shape *shape = rec->shape;
-    tr_buf_reset(&sink->text);
-    if (tr_buf_reserve(&sink->text, rec->data.length) == NULL)
-        return tr_buf_check(&sink->text, "a row", err);
-    sqlite3_clear_bindings(table->upsert);
-    sqlite3_bind_int64(table->upsert, 1, rec->version);
+    uint32_t count = 0;
+    int got, code = 0;
     if (tr_json_open(&cursor, rec->data, err) != 0)
         return err->code = TR_EPOISON;
-    int got;
-    for (uint32_t i = 0; (got = tr_json_next(&cursor, &name, &value, err)) == 1; i++) {
-        const struct tr_shape_column *column = column_of(shape, i, name.text);
+    while (code == 0 && (got = tr_json_next(&cursor, &name, &value, err)) != 0) {
+        if (got < 0)
+            return err->code = TR_EPOISON;
+        const struct tr_shape_column *column = column_of(rec->shape, count++, name.text);
         if (column == NULL)
             return tr_error_set(err, TR_EPOISON, "column %.*s is not in the table's shape",
                                 (int)name.text.length, name.text.data);
-        enum sq_class cls = is_invalid(rec, column) ? SQ_TEXT : sq_class_of(column);
-        if (!bind_value(sink, table->upsert, table->params[column - shape->columns], cls, &value))
-            return misfit(column, err);
+        *null_key = *null_key || (column->key && value.type == TR_JSON_NULL);
+        code = bind_member(sink, table, rec, column, &value, err);
     }
-    return got == 0 ? 0 : (err->code = TR_EPOISON);
+    return code != 0 ? code : check_complete(rec->shape, count, err);
+}
+
+int sq_bind_row(struct tr_sink *sink, struct sq_table *table, const struct tr_sink_record *rec,
+                bool *null_key, struct tr_error *err)
+{
+    *null_key = false;
+    tr_buf_reset(&sink->text);
+    if (tr_buf_reserve(&sink->text, rec->data.length) == NULL)
+        return tr_buf_check(&sink->text, "a row", err);
+    sqlite3_clear_bindings(table->upsert); /* columns that the shape does not have are null */
+    sqlite3_bind_int64(table->upsert, 1, rec->version);
+    int code = bind_members(sink, table, rec, null_key, err);
+    int bound = check_bound(sink, err);
+    return code != 0 ? code : bound;
+}
+
+/* `name` is `"pk.<column>"`. */
+static bool is_key_column(const struct tr_shape *shape, uint32_t index,
+                          const struct tr_json_value *name)
+{
+    if (index >= shape->key_count)
+        return false;
+    struct tr_slice column = shape->columns[shape->key[index]].name_json;
+    return name->text.length == column.length + 3 &&
+           memcmp(name->text.data + 4, column.data + 1, column.length - 1) == 0;
 }
 
 static int each_key_value(struct tr_sink *sink, const struct tr_sink_record *rec,
-                          struct sq_table *table, sqlite3_stmt *stmt, int first,
-                          struct tr_error *err)
+                          struct sq_table *table, sqlite3_stmt *stmt, struct tr_error *err)
 {
+    const struct tr_shape *shape = rec->shape;
     struct tr_event_key_cursor cursor;
     struct tr_json_value name, value;
-    int got, index = 0;
+    uint32_t index = 0;
+    int got;
     tr_event_key_enter(&cursor, rec->key);
     tr_buf_reset(&sink->key);
-    while ((got = tr_event_key_next(&cursor, &name, &value, err)) == 1) {
+    for (; (got = tr_event_key_next(&cursor, &name, &value, err)) == 1; index++) {
+        if (!is_key_column(shape, index, &name))
+            return tr_error_set(err, TR_EPOISON,
+                                "%.*s of the record's key is not in the key of the table's shape",
+                                (int)name.text.length, name.text.data);
         tr_buf_append_char(&sink->key, index == 0 ? '[' : ',');
         tr_buf_append_slice(&sink->key, value.text);
-        if (stmt != NULL && (size_t)index < table->key_count &&
-            !bind_value(sink, stmt, first + index, table->key_classes[index], &value))
-            return tr_error_set(err, TR_EPOISON, "a key value does not fit its column's type");
-        index++;
+        if (stmt != NULL &&
+            !bind_value(sink, stmt, (int)index + 1, table->params[shape->key[index]].cls, &value))
+            return misfit(&shape->columns[shape->key[index]], err);
     }
     tr_buf_append_char(&sink->key, ']');
     if (got != 0)
         return err->code = TR_EPOISON;
-    if ((uint32_t)index != rec->shape->key_count)
-        return tr_error_set(err, TR_EPOISON, "the record's key has %d columns, the table's %u",
-                            index, rec->shape->key_count);
+    if (index != shape->key_count)
+        return tr_error_set(err, TR_EPOISON, "the record's key has %u columns, the table's %u",
+                            index, shape->key_count);
     return tr_buf_check(&sink->key, "a key", err);
 }
 
 int sq_bind_key(struct tr_sink *sink, struct sq_table *table, const struct tr_sink_record *rec,
-                sqlite3_stmt *stmt, int first, struct tr_error *err)
+                sqlite3_stmt *stmt, struct tr_error *err)
 {
     tr_buf_reset(&sink->text);
     if (tr_buf_reserve(&sink->text, rec->key.length) == NULL)
         return tr_buf_check(&sink->text, "a key", err);
-    return each_key_value(sink, rec, table, stmt, first, err);
+    int code = each_key_value(sink, rec, table, stmt, err);
+    int bound = check_bound(sink, err);
+    return code != 0 ? code : bound;
 }
 
 int sq_key_text(struct tr_sink *sink, const struct tr_sink_record *rec, struct tr_error *err)
 {
-    return each_key_value(sink, rec, NULL, NULL, 0, err);
+    return each_key_value(sink, rec, NULL, NULL, err);
 }

@@ -53,9 +53,6 @@ void sq_file_unlock(struct tr_sink *sink)
 
 static int link_make(struct tr_sink *sink, struct tr_error *err)
 {
-    struct stat info;
-    if (lstat(sink->settings->path, &info) == 0)
-        return 0;
     const char *slash = strrchr(sink->settings->path, '/');
     char full[PATH_BYTES];
     int code = beside(sink, ".g1", full, err);
@@ -68,12 +65,29 @@ static int link_make(struct tr_sink *sink, struct tr_error *err)
     return 0;
 }
 
+/* What is at the path, if anything, must be our link: 1 = nothing is there. */
+static int link_check(struct tr_sink *sink, struct tr_error *err)
+{
+    struct stat info;
+    const char *path = sink->settings->path;
+    if (lstat(path, &info) != 0)
+        return 1;
+    if (S_ISLNK(info.st_mode))
+        return 0;
+    if (S_ISREG(info.st_mode))
+        return tr_error_set(err, TR_ECONFIG,
+                            "sqlite.path: %s is a file, not the link to the read model's file; "
+                            "if it is the read model, `mv` it to %s.g1, else choose another path",
+                            path, path);
+    return tr_error_set(err, TR_ECONFIG, "sqlite.path: %s is no file but a folder or device", path);
+}
+
 static int connect_file(struct tr_sink *sink, struct tr_error *err)
 {
     int flags = sink->context->read_only ? SQLITE_OPEN_READONLY
                                          : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
     int native =
-        sqlite3_open_v2(sink->settings->path, &sink->db, flags | SQLITE_OPEN_FULLMUTEX, NULL);
+        sqlite3_open_v2(sink->settings->path, &sink->db, flags | SQLITE_OPEN_NOMUTEX, NULL);
     if (native != SQLITE_OK)
         return tr_error_set_native(err, TR_ESTORE, native, "sqlite: cannot open %s: %s",
                                    sink->settings->path,
@@ -85,7 +99,8 @@ static int connect_file(struct tr_sink *sink, struct tr_error *err)
     int code = sq_exec(sink,
                        "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;"
                        "PRAGMA wal_autocheckpoint=16384; PRAGMA cache_size=-65536;"
-                       "PRAGMA temp_store=MEMORY; PRAGMA foreign_keys=OFF",
+                       "PRAGMA temp_store=MEMORY; PRAGMA foreign_keys=OFF;"
+                       "PRAGMA legacy_alter_table=ON", /* people's views don't hinder renames */
                        err);
     if (code == 0 && stat(sink->settings->path, &sink->identity) != 0)
         code = tr_error_set_native(err, TR_ESTORE, errno, "sqlite: %s: %s", sink->settings->path,
@@ -93,21 +108,24 @@ static int connect_file(struct tr_sink *sink, struct tr_error *err)
     return code;
 }
 
+static int open_to_write(struct tr_sink *sink, struct tr_error *err)
+{
+    int code = sink->lock_fd < 0 ? lock_take(sink, err) : 0;
+    if (code == 0)
+        code = link_check(sink, err);
+    if (code == 1)
+        code = link_make(sink, err);
+    return code != 0 ? code : connect_file(sink, err);
+}
+
 int sq_file_open(struct tr_sink *sink, struct tr_error *err)
 {
-    int code = 0;
-    if (sink->context->read_only) {
-        if (access(sink->settings->path, F_OK) != 0)
-            return 0;
-        return connect_file(sink, err);
-    }
-    if (sink->lock_fd < 0)
-        code = lock_take(sink, err);
-    if (code == 0)
-        code = link_make(sink, err);
-    if (code == 0)
-        code = connect_file(sink, err);
-    return code;
+    if (!sink->context->read_only)
+        return open_to_write(sink, err);
+    int code = link_check(sink, err);
+    if (code != 0 || access(sink->settings->path, F_OK) != 0)
+        return code < 0 ? code : 0;
+    return connect_file(sink, err);
 }
 
 static void finish(sqlite3_stmt **stmt)
@@ -118,10 +136,9 @@ static void finish(sqlite3_stmt **stmt)
 
 void sq_file_close(struct tr_sink *sink)
 {
-    sq_table_free_all(sink);
+    sq_table_forget_all(sink);
     finish(&sink->begin);
     finish(&sink->commit);
-    finish(&sink->rollback);
     finish(&sink->tombstone_get);
     finish(&sink->tombstone_put);
     finish(&sink->tombstone_delete);

@@ -52,6 +52,7 @@ static void sink_close(struct tr_sink *sink)
     if (sink == NULL)
         return;
     sq_file_close(sink);
+    sq_table_free_all(sink);
     sq_file_unlock(sink);
     tr_buf_done(&sink->text);
     tr_buf_done(&sink->key);
@@ -67,6 +68,8 @@ static int sink_check(struct tr_sink *sink, struct tr_error *err)
     memset(&state, 0, sizeof(state));
     state.arena = &arena;
     int code = sq_state_load(sink, &state, err);
+    if (code == 0)
+        code = sq_names_check(sink, state.marked, err);
     tr_arena_done(&arena);
     return code;
 }

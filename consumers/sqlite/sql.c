@@ -10,6 +10,7 @@ static int code_of(int native)
     case SQLITE_FULL:
     case SQLITE_IOERR:
     case SQLITE_NOMEM:
+    case SQLITE_PROTOCOL:
         return TR_ESTORE_RETRY;
     case SQLITE_CONSTRAINT:
     case SQLITE_MISMATCH:
@@ -23,7 +24,7 @@ static int code_of(int native)
 int sq_error(struct tr_sink *sink, const char *what, struct tr_error *err)
 {
     int native = sqlite3_extended_errcode(sink->db);
-    return tr_error_set_native(err, code_of(native), native, "sqlite: %s: %s", what,
+    return tr_error_set_native(err, code_of(native), native, "sqlite: %.120s: %s", what,
                                sqlite3_errmsg(sink->db));
 }
 
@@ -53,19 +54,48 @@ int sq_run(struct tr_sink *sink, sqlite3_stmt *stmt, const char *what, struct tr
     return code;
 }
 
-void sq_bind_slice(sqlite3_stmt *stmt, int param, struct tr_slice text)
+void sq_rollback(struct tr_sink *sink)
 {
-    sqlite3_bind_text64(stmt, param, text.length > 0 ? text.data : "", text.length, SQLITE_STATIC,
-                        SQLITE_UTF8);
+    sqlite3_exec(sink->db, "ROLLBACK", NULL, NULL, NULL); /* SQLite may have done it already */
+    sq_table_forget_all(sink);
+}
+
+static int check_built(struct tr_sink *sink, struct tr_error *err)
+{
+    tr_buf_append_char(&sink->sql, '\0');
+    return tr_buf_check(&sink->sql, "a statement", err);
+}
+
+int sq_prepare_built(struct tr_sink *sink, sqlite3_stmt **stmt, struct tr_error *err)
+{
+    int code = check_built(sink, err);
+    return code != 0 ? code : sq_prepare(sink, stmt, sink->sql.data, err);
+}
+
+int sq_exec_built(struct tr_sink *sink, struct tr_error *err)
+{
+    int code = check_built(sink, err);
+    return code != 0 ? code : sq_exec(sink, sink->sql.data, err);
+}
+
+int sq_bind_slice(sqlite3_stmt *stmt, int param, struct tr_slice text)
+{
+    return sqlite3_bind_text64(stmt, param, text.length > 0 ? text.data : "", text.length,
+                               SQLITE_STATIC, SQLITE_UTF8);
+}
+
+void sq_append_slice_name(struct tr_buf *sql, struct tr_slice name)
+{
+    tr_buf_append_char(sql, '"');
+    for (size_t i = 0; i < name.length; i++) {
+        if (name.data[i] == '"')
+            tr_buf_append_char(sql, '"');
+        tr_buf_append_char(sql, name.data[i]);
+    }
+    tr_buf_append_char(sql, '"');
 }
 
 void sq_append_name(struct tr_buf *sql, const char *name)
 {
-    tr_buf_append_char(sql, '"');
-    for (const char *at = name; *at != '\0'; at++) {
-        if (*at == '"')
-            tr_buf_append_char(sql, '"');
-        tr_buf_append_char(sql, *at);
-    }
-    tr_buf_append_char(sql, '"');
+    sq_append_slice_name(sql, tr_slice_of(name));
 }

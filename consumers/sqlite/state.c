@@ -45,11 +45,27 @@ int sq_state_get(struct tr_sink *sink, struct tr_slice key, struct tr_buf *value
     return code;
 }
 
+/* A floor only rises. */
+static int put_floor(struct tr_sink *sink, int64_t version, struct tr_error *err)
+{
+    sqlite3_stmt *stmt = NULL;
+    int code = sq_prepare(sink, &stmt,
+                          "INSERT INTO _tailrace_store(key, value) VALUES(?1, CAST(?2 AS TEXT))"
+                          " ON CONFLICT(key) DO UPDATE SET value = excluded.value"
+                          " WHERE CAST(excluded.value AS INTEGER) > CAST(value AS INTEGER)",
+                          err);
+    if (code != 0)
+        return code;
+    sq_bind_slice(stmt, 1, (struct tr_slice){sink->key.data, sink->key.length});
+    sqlite3_bind_int64(stmt, 2, version);
+    code = sq_run(sink, stmt, "write a floor", err);
+    sqlite3_finalize(stmt);
+    return code;
+}
+
 int sq_state_floor(struct tr_sink *sink, const struct tr_sink_table *table, int64_t version,
                    struct tr_error *err)
 {
-    char text[24];
-    snprintf(text, sizeof(text), "%" PRId64, version);
     tr_buf_reset(&sink->key);
     TR_JSON_LITERAL(&sink->key, FLOOR_PREFIX "[");
     tr_json_text(&sink->key, table->database);
@@ -57,10 +73,7 @@ int sq_state_floor(struct tr_sink *sink, const struct tr_sink_table *table, int6
     tr_json_text(&sink->key, table->table);
     tr_buf_append_char(&sink->key, ']');
     int code = tr_buf_check(&sink->key, "a table's name", err);
-    if (code != 0)
-        return code;
-    return sq_state_put(sink, (struct tr_slice){sink->key.data, sink->key.length},
-                        tr_slice_of(text), err);
+    return code != 0 ? code : put_floor(sink, version, err);
 }
 
 int sq_state_progress(struct tr_sink *sink, const struct tr_sink_progress *progress, size_t count,
@@ -110,8 +123,10 @@ int sq_state_claim(struct tr_sink *sink, const struct tr_sink_state *state, stru
     if (code == 0)
         code = sq_state_progress(sink, state->progress, state->progress_count, err);
     if (code == 0)
-        return sq_exec(sink, "COMMIT", err);
-    sqlite3_exec(sink->db, "ROLLBACK", NULL, NULL, NULL);
+        code = sq_exec(sink, "COMMIT", err);
+    if (code == 0)
+        return 0;
+    sq_rollback(sink);
     return code;
 }
 
