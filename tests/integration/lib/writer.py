@@ -15,6 +15,8 @@ import sys
 import threading
 import time
 
+from pymysql.constants import CLIENT
+
 import tr
 
 TRANSACTION_MAX = 20
@@ -31,6 +33,7 @@ class Writer:
         self.rate = rate
         self.keys = keys
         self.changes = 0
+        self.statements = []
         self.error = None
         self.random = random.Random(self.seed)
         self.ended = threading.Event()
@@ -61,45 +64,51 @@ class Writer:
 
     def work(self):
         try:
-            link = tr.connect(autocommit=False)
+            link = tr.connect(autocommit=False, client_flag=CLIENT.MULTI_STATEMENTS)
             with link, link.cursor() as cursor:
                 while not self.ended.is_set():
-                    self.transaction(link, cursor)
+                    self.transaction(cursor)
                     ahead = self.changes / self.rate - (time.monotonic() - self.started)
                     if ahead > 0:
                         self.ended.wait(min(ahead, 0.1))
         except Exception as error:  # raised by stop, whatever it is
             self.error = error
 
-    def transaction(self, link, cursor):
+    def transaction(self, cursor):
         count = self.random.randint(1, TRANSACTION_MAX)
+        self.statements = []
         for _ in range(count):
             self.change(cursor)
-        if self.random.random() < 0.03:
-            link.rollback()
-        else:
-            link.commit()
+        undone = self.random.random() < 0.03
+        self.statements.append("ROLLBACK" if undone else "COMMIT")
+        cursor.execute("; ".join(self.statements))  # one round trip
+        while cursor.nextset():
+            pass
+        if not undone:
             self.changes += count
+
+    def add(self, cursor, statement, values):
+        self.statements.append(cursor.mogrify(statement, values))
 
     def change(self, cursor):
         key = self.random.randrange(self.keys)
         kind = self.random.random()
         if kind < 0.55:
-            cursor.execute(f"REPLACE INTO {self.table} VALUES (%s, %s, %s, %s, %s)",
+            self.add(cursor, f"REPLACE INTO {self.table} VALUES (%s, %s, %s, %s, %s)",
                            (key, *self.values()))
         elif kind < 0.75:
-            cursor.execute(f"UPDATE {self.table} SET n = n + 1, s = %s WHERE id = %s",
+            self.add(cursor, f"UPDATE {self.table} SET n = n + 1, s = %s WHERE id = %s",
                            (self.text(), key))
         elif kind < 0.90:
-            cursor.execute(f"DELETE FROM {self.table} WHERE id = %s", (key,))
+            self.add(cursor, f"DELETE FROM {self.table} WHERE id = %s", (key,))
         elif kind < 0.95:
-            cursor.execute(f"DELETE FROM {self.table} WHERE id = %s", (key,))
-            cursor.execute(f"INSERT INTO {self.table} VALUES (%s, %s, %s, %s, %s)",
+            self.add(cursor, f"DELETE FROM {self.table} WHERE id = %s", (key,))
+            self.add(cursor, f"INSERT INTO {self.table} VALUES (%s, %s, %s, %s, %s)",
                            (key, *self.values()))
         else:
             other = self.random.randrange(self.keys)
-            cursor.execute(f"DELETE FROM {self.table} WHERE id = %s AND id <> %s", (other, key))
-            cursor.execute(f"UPDATE {self.table} SET id = %s WHERE id = %s", (other, key))
+            self.add(cursor, f"DELETE FROM {self.table} WHERE id = %s AND id <> %s", (other, key))
+            self.add(cursor, f"UPDATE {self.table} SET id = %s WHERE id = %s", (other, key))
 
     def values(self):
         number = self.random.randrange(-1 << 40, 1 << 40)
