@@ -41,6 +41,7 @@ struct pipeline {
     struct tr_reader reader;
     struct tr_error reader_error;
     int reader_result;
+    int64_t shown;        /* version of the position that status has */
     bool in_trouble;      /* Kafka; as status has it */
     int64_t stop_seen_us; /* when the publishing thread first saw the stop; 0 = not yet */
 };
@@ -364,11 +365,23 @@ static int publish_batch(struct pipeline *pipeline, struct tr_batch *batch, stru
 {
     tr_metric_add(pipeline->status.groups_total, 1);
     tr_metric_add(pipeline->status.bytes_total, (int64_t)batch->text.length);
-    if (batch->has_end)
-        tr_status_mark(&pipeline->status, &batch->end);
     if (pipeline->to_kafka)
         return tr_to_kafka_batch(&pipeline->kafka, batch, err);
-    return tr_to_file_batch(&pipeline->file, batch, err);
+    int rc = tr_to_file_batch(&pipeline->file, batch, err);
+    if (rc == 0 && batch->has_end)
+        tr_status_mark(&pipeline->status, &batch->end);
+    return rc;
+}
+
+/* What is acknowledged is what status calls our position. */
+static void show_acknowledged(struct pipeline *pipeline)
+{
+    const struct tr_place *place = &pipeline->kafka.acked.place;
+    int64_t version = tr_place_version(place, place->offset, 0);
+    if (version == pipeline->shown)
+        return;
+    pipeline->shown = version;
+    tr_status_mark(&pipeline->status, &pipeline->kafka.acked);
 }
 
 static int serve_kafka(struct pipeline *pipeline, struct tr_error *err)
@@ -377,6 +390,7 @@ static int serve_kafka(struct pipeline *pipeline, struct tr_error *err)
     int rc = tr_to_kafka_poll(kafka, 0, err);
     if (rc == 0)
         rc = tr_to_kafka_checkpoint(kafka, pipeline->config->capture.checkpoint_ms, err);
+    show_acknowledged(pipeline);
     tr_status_checkpoint(&pipeline->status, atomic_load(&kafka->checkpoint_wall_us));
     say_trouble(pipeline);
     return rc;

@@ -26,7 +26,7 @@ struct tr_status {
     const char *state; /* a literal: "connecting", "running", "reconnecting", "stopping" */
     char trouble[300]; /* why it isn't running, "" otherwise */
     char kafka_trouble[300];
-    struct tr_mark mark; /* read and handed on up to here */
+    struct tr_mark mark; /* all up to here is acknowledged, or written */
     bool has_mark;
     char head_file[256];
     uint64_t head_offset;
