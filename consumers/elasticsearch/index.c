@@ -287,7 +287,7 @@ static int prepare(struct tr_sink *sink, struct tr_es_client *client,
     else if (rc == 0 && !made)
         rc = prepare_there(sink, client, table, shape, &index, err);
     if (rc == 0 && table->ready_count == 0)
-        rc = tr_es_state_put_table(sink, client, table, err);
+        rc = tr_es_state_put_table(sink, client, table, made, err);
     tr_buf_done(&index);
     return rc;
 }

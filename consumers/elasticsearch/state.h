@@ -39,11 +39,12 @@ int tr_es_state_verify(struct tr_sink *sink, struct tr_es_client *client,
 int tr_es_state_put_floor(struct tr_sink *sink, struct tr_es_client *client,
                           const struct tr_sink_table *table, int64_t version,
                           struct tr_error *err) TR_MUST_CHECK;
-/* Whether the table once had an index here; and that it has one from now on. */
+/* Whether the table once had an index here; and that it has one from now on (`sync`: on disk). */
 int tr_es_state_has_table(struct tr_sink *sink, struct tr_es_client *client,
                           const struct tr_sink_table *table, bool *has,
                           struct tr_error *err) TR_MUST_CHECK;
 int tr_es_state_put_table(struct tr_sink *sink, struct tr_es_client *client,
-                          const struct tr_es_table *table, struct tr_error *err) TR_MUST_CHECK;
+                          const struct tr_es_table *table, bool sync,
+                          struct tr_error *err) TR_MUST_CHECK;
 
 #endif

@@ -189,7 +189,7 @@ int tr_es_state_has_table(struct tr_sink *sink, struct tr_es_client *client,
 }
 
 int tr_es_state_put_table(struct tr_sink *sink, struct tr_es_client *client,
-                          const struct tr_es_table *table, struct tr_error *err)
+                          const struct tr_es_table *table, bool sync, struct tr_error *err)
 {
     struct tr_buf id, body;
     tr_buf_init(&id, PATH_BYTES_MAX);
@@ -207,6 +207,8 @@ int tr_es_state_put_table(struct tr_sink *sink, struct tr_es_client *client,
     int rc = tr_buf_check(&body, "a table's entry", err);
     if (rc == 0)
         rc = tr_es_bulk_all(client, slice_of(&body), "a table's entry", err);
+    if (rc == 0 && sync)
+        rc = flush(sink, client, err);
     tr_buf_done(&id);
     tr_buf_done(&body);
     return rc;

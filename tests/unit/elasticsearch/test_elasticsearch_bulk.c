@@ -60,13 +60,13 @@ static size_t read_request(int fd, struct tr_buf *text, size_t *body)
 
 static void answer(int fd, int status, const char *body)
 {
-    char head[256];
-    int length = snprintf(head, sizeof(head),
-                          "HTTP/1.1 %d X\r\nContent-Type: application/json\r\n"
-                          "Content-Length: %zu\r\n\r\n",
-                          status, strlen(body));
-    assert_int_equal(write(fd, head, (size_t)length), length);
-    assert_int_equal(write(fd, body, strlen(body)), strlen(body));
+    struct tr_buf reply;
+    tr_buf_init(&reply, 1 << 20);
+    tr_buf_printf(
+        &reply, "HTTP/1.1 %d X\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s",
+        status, strlen(body), body);
+    assert_int_equal(write(fd, reply.data, reply.length), reply.length);
+    tr_buf_done(&reply);
 }
 
 static void answer_items(int fd, const char *body)
