@@ -1,3 +1,4 @@
+/* options.c - the settings of section source; see source.h. */
 #include "source.h"
 
 #include <stddef.h>
