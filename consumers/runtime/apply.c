@@ -30,7 +30,7 @@ struct work {
     int64_t delay_ms;
 };
 
-/* ---- trouble ---------------------------------------------------------------------------------- */
+/* ---- trouble --------------------------------------------------------------------------------- */
 
 static void note_trouble(struct tr_lane *lane, const struct tr_error *err, int64_t delay_ms)
 {
@@ -74,7 +74,7 @@ static int judge(struct work *work, int rc, const struct tr_error *err)
     return tr_error_class_of(rc) == TR_CLASS_RETRY ? back_off(work, err) : rc;
 }
 
-/* ---- progress --------------------------------------------------------------------------------- */
+/* ---- progress -------------------------------------------------------------------------------- */
 
 static bool reserve(struct tr_sink_progress **array, size_t *capacity, size_t count)
 {
@@ -106,8 +106,8 @@ static int gather_settled(struct tr_lane *lane)
         const struct tr_part *part = lane->parts[i];
         int64_t settled = atomic_load(&part->settled);
         if (part->written < settled)
-            lane->settled[count++] = (struct tr_sink_progress){
-                part->topic_name, part->incarnation, part->partition, settled};
+            lane->settled[count++] = (struct tr_sink_progress){part->topic_name, part->incarnation,
+                                                               part->partition, settled};
     }
     return (int)count;
 }
@@ -147,7 +147,7 @@ int tr_lane_progress(struct tr_lane *lane, struct tr_error *err)
     return rc;
 }
 
-/* ---- dead letters ----------------------------------------------------------------------------- */
+/* ---- dead letters ---------------------------------------------------------------------------- */
 
 static int send_letter(struct work *work, const struct tr_batch_item *item, const char *reason,
                        struct tr_error *err)
@@ -163,8 +163,8 @@ static int send_letter(struct work *work, const struct tr_batch_item *item, cons
     };
     for (;;) {
         struct tr_error passing = {0};
-        int rc = tr_dead_send(work->lane->lanes->config.dead, &letter, &work->lane->letters,
-                              &passing);
+        int rc =
+            tr_dead_send(work->lane->lanes->config.dead, &letter, &work->lane->letters, &passing);
         if (rc == 0)
             return 0;
         if ((rc = judge(work, rc, &passing)) < 0) {
@@ -240,13 +240,12 @@ static int bury_refused(struct work *work, struct tr_error *err)
         if (batch->items[i].record.table != NULL)
             continue;
         batch->pending[count] = (uint32_t)i;
-        batch->results[count++] =
-            (struct tr_sink_result){TR_SINK_POISON, batch->items[i].reason};
+        batch->results[count++] = (struct tr_sink_result){TR_SINK_POISON, batch->items[i].reason};
     }
     return bury(work, batch->pending, batch->results, count, err);
 }
 
-/* ---- results ---------------------------------------------------------------------------------- */
+/* ---- results --------------------------------------------------------------------------------- */
 
 static void count_final(struct tr_batch *batch, uint32_t at, enum tr_sink_status status)
 {
@@ -279,8 +278,8 @@ static void replace_refused(struct work *work)
 static int unknown_status(const struct work *work, size_t i, struct tr_error *err)
 {
     return tr_error_set(err, TR_EBUG, "the store %s gave result %d for record %zu of a batch",
-                        work->lane->lanes->config.ops->name,
-                        (int)work->batch->results[i].status, i);
+                        work->lane->lanes->config.ops->name, (int)work->batch->results[i].status,
+                        i);
 }
 
 /* Sorts the results; then waits if any record is to be retried. */
@@ -317,7 +316,7 @@ static int take_results(struct work *work, struct tr_error *err)
     return retry > 0 ? back_off(work, &passing) : 0;
 }
 
-/* ---- applying --------------------------------------------------------------------------------- */
+/* ---- applying -------------------------------------------------------------------------------- */
 
 #define STATUS_NONE ((enum tr_sink_status)99)
 
@@ -396,7 +395,7 @@ static int apply_marker(struct work *work, struct tr_error *err)
     return 0;
 }
 
-/* ---- settling --------------------------------------------------------------------------------- */
+/* ---- settling -------------------------------------------------------------------------------- */
 
 static void settle_part(struct tr_lanes *lanes, const struct tr_batch_part *slot)
 {

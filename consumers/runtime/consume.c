@@ -11,10 +11,11 @@
 #include "run.h"
 
 #define TAKE_MAX 1024
-#define IDLE_MS 100       /* a take's wait */
-#define BLOCKED_MS 10     /* the same while something is held */
-#define LANE_WAIT_MS 1000 /* for room, before pausing (which throws away what was fetched ahead)   \
-                           */
+#define IDLE_MS 100   /* a take's wait */
+#define BLOCKED_MS 10 /* the same while something is held */
+#define LANE_WAIT_MS                                                                               \
+    1000 /* for room, before pausing (which throws away what was fetched ahead)                    \
+          */
 #define CONTROL_US 500000
 #define CONTROL_WAITING_US 100000
 #define CONTROL_READ_MS 5000

@@ -12,7 +12,7 @@
 
 #define IDLE_PROGRESS_MS 1000
 
-/* ---- waiting ---------------------------------------------------------------------------------- */
+/* ---- waiting --------------------------------------------------------------------------------- */
 
 static struct timespec after_ms(int64_t ms)
 {
@@ -43,7 +43,7 @@ bool tr_lane_sleep(struct tr_lane *lane, int64_t ms)
     return !interrupted;
 }
 
-/* ---- the thread ------------------------------------------------------------------------------- */
+/* ---- the thread ------------------------------------------------------------------------------ */
 
 static void release_batch(struct tr_lane *lane, struct tr_batch *batch)
 {
@@ -141,7 +141,7 @@ static void *run_lane(void *context)
     return NULL;
 }
 
-/* ---- life ------------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 static int open_lane(struct tr_lanes *lanes, unsigned number, struct tr_error *err)
 {
@@ -236,7 +236,7 @@ bool tr_lanes_done(struct tr_lanes *lanes, int timeout_ms)
     return true;
 }
 
-/* ---- hand-over -------------------------------------------------------------------------------- */
+/* ---- hand-over ------------------------------------------------------------------------------- */
 
 /* With the lock. */
 static void hand_over(struct tr_lane *lane)
@@ -314,7 +314,7 @@ uint64_t tr_lanes_rounds(struct tr_lanes *lanes)
     return rounds;
 }
 
-/* ---- rebalance -------------------------------------------------------------------------------- */
+/* ---- rebalance ------------------------------------------------------------------------------- */
 
 bool tr_lanes_drain(struct tr_lanes *lanes, int timeout_ms)
 {
@@ -386,7 +386,7 @@ void tr_lanes_disown(struct tr_lanes *lanes)
     pthread_mutex_unlock(&lanes->lock);
 }
 
-/* ---- what others ask -------------------------------------------------------------------------- */
+/* ---- what others ask ------------------------------------------------------------------------- */
 
 int tr_lanes_error(struct tr_lanes *lanes, struct tr_error *err)
 {

@@ -60,9 +60,9 @@ struct tr_lanes {
     pthread_mutex_t lock;
     pthread_cond_t main_wake;
     struct tr_lane *lane;
-    bool stop;       /* lock: the threads end */
-    bool interrupt;  /* lock: no waiting in back-off: settle or give up */
-    uint64_t rounds; /* lock: grows when a lane is done with something */
+    bool stop;             /* lock: the threads end */
+    bool interrupt;        /* lock: no waiting in back-off: settle or give up */
+    uint64_t rounds;       /* lock: grows when a lane is done with something */
     struct tr_error error; /* lock: the first that stops the process */
     /* Any thread. */
     atomic_bool failed;
@@ -102,11 +102,10 @@ int tr_lanes_error(struct tr_lanes *lanes, struct tr_error *err);
 /* Any thread: whether one is retrying, and since when at the longest (µs); copies its trouble. */
 bool tr_lanes_retrying(struct tr_lanes *lanes, int64_t *since_us, char *trouble, size_t size);
 
-/* ---- lane threads only (apply.c) ---------------------------------------------------------------- */
+/* ---- lane threads only (apply.c) ------------------------------------------------------------- */
 
 /* Applies and settles the whole batch: 0; TR_ESTOPPED when it was interrupted; what stops us. */
-int tr_lane_apply(struct tr_lane *lane, struct tr_batch *batch, struct tr_error *err)
-    TR_MUST_CHECK;
+int tr_lane_apply(struct tr_lane *lane, struct tr_batch *batch, struct tr_error *err) TR_MUST_CHECK;
 /* Writes settled progress that the store was not given yet. */
 int tr_lane_progress(struct tr_lane *lane, struct tr_error *err) TR_MUST_CHECK;
 bool tr_lane_unwritten(const struct tr_lane *lane);

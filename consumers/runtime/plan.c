@@ -8,7 +8,7 @@
 
 #include "start.h"
 
-/* ---- topics ----------------------------------------------------------------------------------- */
+/* ---- topics ---------------------------------------------------------------------------------- */
 
 static bool has_topic(const struct tr_plan *plan, const char *topic)
 {
@@ -18,8 +18,7 @@ static bool has_topic(const struct tr_plan *plan, const char *topic)
     return false;
 }
 
-static int find_topics(struct tr_plan *plan, const struct tr_session *session,
-                       struct tr_error *err)
+static int find_topics(struct tr_plan *plan, const struct tr_session *session, struct tr_error *err)
 {
     size_t count = tr_control_shape_count(session->control);
     plan->topics = calloc(count + 1, sizeof(*plan->topics));
@@ -34,7 +33,7 @@ static int find_topics(struct tr_plan *plan, const struct tr_session *session,
     return 0;
 }
 
-/* ---- partitions ------------------------------------------------------------------------------- */
+/* ---- partitions ------------------------------------------------------------------------------ */
 
 static int add_part(struct tr_plan *plan, const struct tr_session *session, uint32_t topic,
                     int32_t partition, struct tr_error *err)
@@ -117,7 +116,7 @@ void tr_plan_store(struct tr_plan *plan, const struct tr_session *session,
     }
 }
 
-/* ---- arithmetic ------------------------------------------------------------------------------- */
+/* ---- arithmetic ------------------------------------------------------------------------------ */
 
 bool tr_plan_group_has_offsets(const struct tr_plan *plan)
 {

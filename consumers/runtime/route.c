@@ -15,7 +15,7 @@ struct routing {
     bool control_read;
 };
 
-/* ---- small things ----------------------------------------------------------------------------- */
+/* ---- small things ---------------------------------------------------------------------------- */
 
 static int count_as(const struct routing *r, enum tr_outcome outcome, struct tr_error *err)
 {
@@ -64,7 +64,7 @@ static bool below_floor(const struct tr_table *table, int64_t version)
     return version < atomic_load_explicit(&table->sink.floor, memory_order_relaxed);
 }
 
-/* ---- tombstones ------------------------------------------------------------------------------- */
+/* ---- tombstones ------------------------------------------------------------------------------ */
 
 /* Decimal text; -1 when it is none. */
 static int64_t parse_version(struct tr_slice text)
@@ -115,7 +115,7 @@ static int route_tombstone(const struct routing *r, struct tr_error *err)
     return tr_batch_add(r->batch, r->part, r->message, &record, hash, err);
 }
 
-/* ---- events ----------------------------------------------------------------------------------- */
+/* ---- events ---------------------------------------------------------------------------------- */
 
 static int route_marker(const struct routing *r, const struct tr_event *ev, struct tr_table *table,
                         struct tr_error *err)
@@ -130,8 +130,9 @@ static int route_marker(const struct routing *r, const struct tr_event *ev, stru
         return r->control_read ? count_as(r, TR_OUT_FILTERED, err) : TR_ROUTE_SHAPE;
     if (below_floor(table, ev->version))
         return count_as(r, TR_OUT_STALE, err);
-    /* At once, so that what follows in this partition is judged by it. Rows of other partitions that
-     * are dropped for it are rows that the marker, which is read again after a crash, removes. */
+    /* At once, so that what follows in this partition is judged by it. Rows of other partitions
+     * that are dropped for it are rows that the marker, which is read again after a crash, removes.
+     */
     tr_floor_raise(&table->sink, ev->version);
     return tr_batch_mark(r->batch, r->part, r->message, &table->sink, ev->type, ev->version, err);
 }
@@ -141,8 +142,7 @@ static int route_row(const struct routing *r, const struct tr_event *ev, struct 
 {
     if (below_floor(table, ev->version))
         return count_as(r, TR_OUT_STALE, err);
-    const struct tr_shape *shape =
-        tr_tables_shape(r->tables, table, ev->schema_id, ev->version);
+    const struct tr_shape *shape = tr_tables_shape(r->tables, table, ev->schema_id, ev->version);
     if (shape == NULL || !table->ready)
         return TR_ROUTE_SHAPE;
     const struct tr_sink_record record = {
@@ -185,7 +185,7 @@ static int route_event(const struct routing *r, struct tr_error *err)
     return route_row(r, &ev, table, err);
 }
 
-/* ---- from outside ----------------------------------------------------------------------------- */
+/* ---- from outside ---------------------------------------------------------------------------- */
 
 int tr_route(struct tr_tables *tables, struct tr_lane *lane, struct tr_part *part,
              struct tr_kafka_message *message, bool control_read, struct tr_error *err)

@@ -56,8 +56,9 @@ static enum tr_state state_of(struct tr_live *live, char *trouble, size_t size)
 {
     int64_t since;
     if (live->failed) {
-        snprintf(trouble, size, "nearly all records at the head are stale: the store was filled "
-                                "with higher versions than this topic's");
+        snprintf(trouble, size,
+                 "nearly all records at the head are stale: the store was filled "
+                 "with higher versions than this topic's");
         return TR_STATE_FAILED;
     }
     if (live->lanes != NULL && tr_lanes_retrying(live->lanes, &since, trouble, size))
@@ -85,7 +86,7 @@ enum tr_state tr_live_state(struct tr_live *live, char *trouble, size_t size)
     return state;
 }
 
-/* ---- JSON ------------------------------------------------------------------------------------- */
+/* ---- JSON ------------------------------------------------------------------------------------ */
 
 static void write_offset(struct tr_buf *out, const char *name, int64_t offset)
 {
@@ -127,8 +128,7 @@ static void write_part(struct tr_buf *out, const struct tr_status_part *part)
     write_offset(out, "lag", lag_of(part));
     write_count(out, "read", part->account, account->read);
     for (int i = 0; i < TR_OUTCOMES; i++)
-        write_count(out, tr_outcome_name((enum tr_outcome)i), part->account,
-                    account->outcomes[i]);
+        write_count(out, tr_outcome_name((enum tr_outcome)i), part->account, account->outcomes[i]);
     write_count(out, "in_flight", part->account, account->in_flight);
     write_count(out, "released", part->account, account->released);
     tr_buf_append_char(out, '}');
@@ -181,7 +181,7 @@ void tr_status_write(const struct tr_status *status, struct tr_buf *out)
     TR_JSON_LITERAL(out, "}}\n");
 }
 
-/* ---- the live one ----------------------------------------------------------------------------- */
+/* ---- the live one ---------------------------------------------------------------------------- */
 
 struct snapshot {
     struct tr_status_part *parts;
@@ -259,7 +259,7 @@ void tr_live_write(struct tr_live *live, struct tr_buf *out)
     free(snapshot.accounts);
 }
 
-/* ---- HTTP ------------------------------------------------------------------------------------- */
+/* ---- HTTP ------------------------------------------------------------------------------------ */
 
 int tr_live_http_status(void *context, struct tr_buf *out)
 {

@@ -1,8 +1,8 @@
-"""The consumers' runtime on a real broker, with topics made by hand and a store that fails on demand.
+"""The consumers' runtime on a real broker: topics made by hand, a store that fails on demand.
 
 What is shown: a store that is down is waited for, visibly; refused records become dead letters; a
-stop and a rebalance lose nothing; kills at named points lose nothing; a lost, foreign or older store
-is noticed or catches up; `reset` shows a plan and does nothing without --execute.
+stop and a rebalance lose nothing; kills at named points lose nothing; a lost, foreign or older
+store is noticed or catches up; `reset` shows a plan and does nothing without --execute.
 """
 
 import json

@@ -179,7 +179,8 @@ static void markers_are_barriers_and_raise_the_floor(void **state)
     assert_int_equal(counts.marks, 1);
 }
 
-/* Each closes its batch; whatever the lane has taken by then, the last one must not be forgotten. */
+/* Each closes its batch; whatever the lane has taken by then, the last one must not be forgotten.
+ */
 static void marker_behind_marker(void **state)
 {
     (void)state;
@@ -202,7 +203,8 @@ static void marker_of_a_table_without_rows(void **state)
 {
     (void)state;
     rig_route(&rig, 0, "{\"database\":\"shop\",\"table\":\"u\"}",
-              "{\"database\":\"shop\",\"table\":\"u\",\"type\":\"table-drop\",\"version\":5}", NULL);
+              "{\"database\":\"shop\",\"table\":\"u\",\"type\":\"table-drop\",\"version\":5}",
+              NULL);
     rig_settle(&rig);
     assert_account(&rig, 0, 0, 0, 0, 1, 0);
 }
