@@ -2,6 +2,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "log.h"
 #include "reader.h"
 
 #define CELLS_FIRST 256
@@ -26,6 +27,20 @@ static int room_for_cells(struct tr_reader *reader, uint32_t columns, struct tr_
     return 0;
 }
 
+/* A statement gave the table another key: old rows lie under the old one in topics and stores. */
+static int mark_key_change(struct tr_reader *reader, struct tr_schema_table *table, int64_t version,
+                           struct tr_error *err)
+{
+    const struct tr_shape *shape = table->shape;
+    table->key_changed = false;
+    if (reader->needs == NULL)
+        return 0;
+    tr_log(TR_LOG_WARN, "schema", "the key columns have changed: table needs a snapshot",
+           TR_STR("topic", shape->topic), TR_INT("schema_id", shape->schema_id), TR_END);
+    return tr_needs_add(reader->needs, shape->database, shape->table, version,
+                        TR_SLICE("its key columns have changed"), err);
+}
+
 int tr_reader_table_map(struct tr_reader *reader, const struct tr_binlog_event *ev,
                         struct tr_error *err)
 {
@@ -34,7 +49,9 @@ int tr_reader_table_map(struct tr_reader *reader, const struct tr_binlog_event *
     int rc = tr_schema_map(reader->schema, ev, version, &table, err);
     if (rc != 0 || table == NULL || table->encoder == NULL)
         return rc;
-    if (table->is_new && reader->topics != NULL)
+    if (table->key_changed)
+        rc = mark_key_change(reader, table, version, err);
+    if (rc == 0 && table->is_new && reader->topics != NULL)
         rc = tr_batch_add_shape(reader->batch, table->shape, err);
     if (rc != 0)
         return rc;

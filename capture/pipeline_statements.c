@@ -110,7 +110,7 @@ static int remove_rows(struct statement_state *state, enum tr_event_type type,
                        struct tr_slice database, struct tr_slice table, struct tr_error *err)
 {
     struct tr_reader *reader = state->reader;
-    tr_schema_ddl(reader->schema, database, table, state->version);
+    tr_schema_emptied(reader->schema, database, table, state->version);
     if (!captured(reader, database, table))
         return 0;
     int rc = check_names(database, table, err);
@@ -191,23 +191,28 @@ static bool next_word(struct tr_slice *text, char *word, size_t size)
     return length > 0;
 }
 
+static bool is_one_of(const char *word, const char *const *words)
+{
+    while (*words != NULL && strcmp(word, *words) != 0)
+        words++;
+    return *words != NULL;
+}
+
 /* CREATE, ALTER, DROP, RENAME and TRUNCATE of what holds or shows data; never of accounts, whose
- * statements carry passwords. */
+ * statements carry passwords. A table may be called as they are. */
 static bool is_history(struct tr_slice text)
 {
-    static const char *const verbs[] = {"CREATE", "ALTER", "DROP", "RENAME", "TRUNCATE"};
-    static const char *const secret[] = {"USER", "ROLE", "SERVER"};
+    static const char *const verbs[] = {"CREATE", "ALTER", "DROP", "RENAME", "TRUNCATE", NULL};
+    static const char *const modifiers[] = {"OR", "REPLACE", NULL};
+    static const char *const secret[] = {"USER", "ROLE", "SERVER", NULL};
     char word[32];
-    if (!next_word(&text, word, sizeof(word)))
+    if (!next_word(&text, word, sizeof(word)) || !is_one_of(word, verbs))
         return false;
-    bool found = false;
-    for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++)
-        found = found || strcmp(word, verbs[i]) == 0;
-    for (int n = 0; found && n < 4 && next_word(&text, word, sizeof(word)); n++)
-        for (size_t i = 0; i < sizeof(secret) / sizeof(secret[0]); i++)
-            if (strcmp(word, secret[i]) == 0)
-                return false;
-    return found;
+    bool more;
+    do {
+        more = next_word(&text, word, sizeof(word));
+    } while (more && is_one_of(word, modifiers));
+    return !more || !is_one_of(word, secret);
 }
 
 static bool touches_captured(const struct statement_state *state)
@@ -434,6 +439,20 @@ static int carry_out(struct statement_state *state, struct tr_error *err)
     return rc != 0 ? rc : definition(state, err);
 }
 
+/* With lower_case_table_names=1 the server knows tables by their names in lower case, whatever the
+ * statement says. Its rule for other letters than ASCII's isn't copied. */
+static void lower_names(struct tr_statement *statement)
+{
+    for (uint32_t i = 0; i < statement->table_count; i++) {
+        struct tr_slice *names[] = {&statement->tables[i].database, &statement->tables[i].table};
+        for (size_t n = 0; n < 2; n++)
+            for (size_t at = 0; at < names[n]->length; at++) {
+                char *c = (char *)(uintptr_t)names[n]->data + at; /* in our arena */
+                *c = *c >= 'A' && *c <= 'Z' ? (char)(*c + ('a' - 'A')) : *c;
+            }
+    }
+}
+
 int tr_reader_statement(struct tr_reader *reader, const struct tr_binlog_event *ev, uint64_t start,
                         struct tr_error *err)
 {
@@ -452,6 +471,8 @@ int tr_reader_statement(struct tr_reader *reader, const struct tr_binlog_event *
     tr_arena_reset(&reader->arena);
     rc = tr_statement_read(&state.statement, state.query.text, state.query.database, &reader->arena,
                            err);
+    if (rc == 0 && tr_source_server(reader->source)->lower_case_table_names == 1)
+        lower_names(&state.statement);
     if (rc == 0)
         rc = carry_out(&state, err);
     if (rc == 0 && reader->group.open && reader->group.standalone)

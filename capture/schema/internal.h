@@ -26,6 +26,7 @@ struct schema_known {
     const struct tr_node *settings; /* of the last rule that has some */
     char *topic;                    /* NULL until it is needed */
     int64_t ddl_version;            /* the newest DDL seen, -1 = none */
+    int64_t emptied_version;        /* the newest TRUNCATE or DROP seen, -1 = none */
     bool stale;                     /* a DDL came: look again at the next table map */
     struct tr_arena arena;          /* of `current` */
     struct tr_slice raw;            /* the table map's body, in `arena` */

@@ -72,6 +72,7 @@ static struct schema_known *get_known(struct tr_schema *schema, struct tr_slice 
     known->by_rules = tr_rules_match(schema->config.rules, database, table, &known->settings);
     known->captured = known->by_rules;
     known->ddl_version = database_ddl(schema, database);
+    known->emptied_version = -1;
     size_t bucket = bucket_of(database, table);
     known->next = schema->tables[bucket];
     schema->tables[bucket] = known;
@@ -224,6 +225,15 @@ void tr_schema_ddl(struct tr_schema *schema, struct tr_slice database, struct tr
         for (struct schema_known *known = schema->tables[i]; known != NULL; known = known->next)
             if (same_name(known->database, known->database_length, database))
                 mark_ddl(known, version);
+}
+
+void tr_schema_emptied(struct tr_schema *schema, struct tr_slice database, struct tr_slice table,
+                       int64_t version)
+{
+    tr_schema_ddl(schema, database, table, version);
+    struct schema_known *known = find_known(schema, database, table);
+    if (known != NULL)
+        known->emptied_version = version;
 }
 
 void tr_schema_forget_ids(struct tr_schema *schema)

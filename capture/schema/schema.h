@@ -23,7 +23,8 @@ struct tr_schema_table {
     struct tr_binlog_table *table;
     const struct tr_shape *shape;
     struct tr_encoder *encoder;
-    bool is_new; /* the shape must be published before the first row; cleared by the caller */
+    bool is_new;      /* the shape must be published before the first row; cleared by the caller */
+    bool key_changed; /* since the shape before, whose rows may still be there; likewise */
     uint32_t topic_index; /* for the publisher's use */
 };
 
@@ -48,6 +49,9 @@ struct tr_schema_table *tr_schema_by_id(struct tr_schema *schema, uint64_t table
  */
 void tr_schema_ddl(struct tr_schema *schema, struct tr_slice database, struct tr_slice table,
                    int64_t version);
+/* The table was emptied or dropped at `version`: a DDL, behind which no old row is left. */
+void tr_schema_emptied(struct tr_schema *schema, struct tr_slice database, struct tr_slice table,
+                       int64_t version);
 /* Table ids mean nothing after a reconnect, ROTATE or server restart. */
 void tr_schema_forget_ids(struct tr_schema *schema);
 /* "db.{database}" of a table into out[TR_TOPIC_NAME_MAX + 1]; TR_ECONFIG for a name that Kafka

@@ -2,9 +2,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "internal.h"
 #include "json_writer.h"
 #include "log.h"
+#include "internal.h"
 
 #define ARENA_CHUNK_BYTES ((size_t)8 << 10)
 #define ARENA_BYTES_MAX ((size_t)64 << 20) /* 4,096 columns with thousands of labels */
@@ -66,6 +66,37 @@ static bool looks_like(const struct tr_shape *shape, const struct tr_binlog_tabl
     return visible == shape->column_count;
 }
 
+static bool same_key(const struct tr_shape *a, const struct tr_shape *b)
+{
+    bool same = a->key_count == b->key_count;
+    for (uint32_t i = 0; same && i < a->key_count; i++)
+        same = tr_slice_equal(a->columns[a->key[i]].name, b->columns[b->key[i]].name);
+    return same;
+}
+
+/* Whether the map names the shape's key as primary. It names another one when the key was changed
+ * by a statement that was read before a restart, and when the shape's key is a unique one that the
+ * server doesn't prefer. */
+static bool names_key(const struct tr_shape *shape, const struct tr_binlog_table *table)
+{
+    bool same = shape->key_count == table->primary_key_count;
+    for (uint32_t i = 0; same && i < shape->key_count; i++)
+        same = tr_slice_equal(shape->columns[shape->key[i]].name,
+                              table->columns[table->primary_key[i]].shape.name);
+    return same;
+}
+
+/* The catalogue is ahead of the log and can't say what the table's columns were: those that an
+ * older shape had already are still what they were. */
+static void inherit(struct tr_binlog_table *table, const struct tr_shape *older)
+{
+    for (uint32_t i = 0; i < table->column_count; i++)
+        for (uint32_t j = 0; j < older->column_count; j++)
+            if (!table->columns[i].hidden &&
+                same_column(&older->columns[j], &table->columns[i].shape))
+                table->columns[i].shape.refine = older->columns[j].refine;
+}
+
 /* CREATE SEQUENCE makes a table of one row and these columns, whose changes are no rows of data. */
 static bool is_sequence(const struct tr_binlog_table *table)
 {
@@ -108,14 +139,18 @@ static int set_columns(struct schema_known *known, struct tr_shape *shape,
     return 0;
 }
 
-/* A shape that doesn't come from the control topic, in the table's arena. */
+/* A shape that doesn't come from the control topic, in the table's arena. `older` may be NULL. */
 static int make_shape(struct tr_schema *schema, struct schema_known *known,
-                      struct tr_binlog_table *table, int64_t version, struct tr_shape *shape,
-                      struct tr_error *err)
+                      struct tr_binlog_table *table, const struct tr_shape *older, int64_t version,
+                      struct tr_shape *shape, struct tr_error *err)
 {
     uint32_t found[SCHEMA_KEY_MAX], key[SCHEMA_KEY_MAX];
     uint32_t found_count = 0, count = 0;
-    int rc = tr_source_refine(schema->source, table, found, SCHEMA_KEY_MAX, &found_count, err);
+    bool same;
+    int rc =
+        tr_source_refine(schema->source, table, &same, found, SCHEMA_KEY_MAX, &found_count, err);
+    if (rc == 0 && !same && older != NULL)
+        inherit(table, older);
     if (rc == 0)
         rc = schema_key_choose(known, table, found, found_count, key, &count, err);
     if (rc != 0)
@@ -147,12 +182,13 @@ static int find_shape(struct tr_schema *schema, struct schema_known *known,
                             "its topic was '%s' and would now be '%s': moving a table to another "
                             "topic is not supported; set topic: %s for it in capture.tables",
                             stored->topic, known->topic, stored->topic);
-    if (stored != NULL && stored->schema_id > known->ddl_version && looks_like(stored, table)) {
+    if (stored != NULL && stored->schema_id > known->ddl_version && looks_like(stored, table) &&
+        (stored->schema_id == version || names_key(stored, table))) {
         known->current.shape = stored;
         return 0;
     }
     struct tr_shape shape;
-    int rc = make_shape(schema, known, table, version, &shape, err);
+    int rc = make_shape(schema, known, table, stored, version, &shape, err);
     if (rc != 0)
         return rc;
     if (stored != NULL && tr_shape_equal(stored, &shape)) {
@@ -162,6 +198,21 @@ static int find_shape(struct tr_schema *schema, struct schema_known *known,
     known->current.shape = tr_control_add_shape(schema->control, &shape, err);
     known->current.is_new = true;
     return known->current.shape == NULL ? err->code : 0;
+}
+
+/* Rows from before are keyed otherwise in topics and stores, where the table wasn't emptied since.
+ * Asked at the place where the shape begins, so also when that place is read again. */
+static void compare_keys(const struct tr_schema *schema, struct schema_known *known,
+                         int64_t version)
+{
+    const struct tr_shape *shape = known->current.shape;
+    if (shape->schema_id != version)
+        return;
+    const struct tr_shape *older =
+        tr_control_shape_at(schema->control, shape->database, shape->table, version - 1);
+    known->current.key_changed = older != NULL && older->key_count > 0 &&
+                                 older->schema_id > known->emptied_version &&
+                                 !same_key(older, shape);
 }
 
 static int no_key(struct tr_schema *schema, struct schema_known *known, struct tr_error *err)
@@ -208,6 +259,8 @@ int schema_table_build(struct tr_schema *schema, struct schema_known *known,
             rc = schema_topic_of(schema, known, err);
         if (rc == 0)
             rc = find_shape(schema, known, known->current.table, version, err);
+        if (rc == 0)
+            compare_keys(schema, known, version);
     }
     if (rc == 0 && known->captured && known->current.shape->key_count == 0) {
         rc = no_key(schema, known, err);

@@ -193,13 +193,13 @@ static int choose_key(struct tr_source *source, const struct tr_binlog_table *ta
     return 0;
 }
 
-int tr_source_refine(struct tr_source *source, struct tr_binlog_table *table, uint32_t *key,
-                     uint32_t key_max, uint32_t *key_count, struct tr_error *err)
+int tr_source_refine(struct tr_source *source, struct tr_binlog_table *table, bool *same,
+                     uint32_t *key, uint32_t key_max, uint32_t *key_count, struct tr_error *err)
 {
-    bool same = false;
+    *same = false;
     *key_count = 0;
-    int rc = refine_columns(source, table, &same, err);
-    if (rc != 0 || !same)
+    int rc = refine_columns(source, table, same, err);
+    if (rc != 0 || !*same)
         return rc;
     rc = refine_checks(source, table, err);
     if (rc == 0)

@@ -88,10 +88,11 @@ void tr_source_wake(struct tr_source *source);
  */
 
 /* Refines the columns of `table` (json, uuid, inet4, inet6) where the catalogue's columns still
- * match it, and returns in key/key_count the best unique key over NOT NULL columns when the table
- * has no primary key (fewest columns, then first by name); indexes into the columns. */
-int tr_source_refine(struct tr_source *source, struct tr_binlog_table *table, uint32_t *key,
-                     uint32_t key_max, uint32_t *key_count, struct tr_error *err) TR_MUST_CHECK;
+ * match it (*same), and returns in key/key_count the best unique key over NOT NULL columns when the
+ * table has no primary key (fewest columns, then first by name); indexes into the columns. */
+int tr_source_refine(struct tr_source *source, struct tr_binlog_table *table, bool *same,
+                     uint32_t *key, uint32_t key_max, uint32_t *key_count,
+                     struct tr_error *err) TR_MUST_CHECK;
 /* Calls back for each base table (database, table, whether it has a usable key). */
 int tr_source_each_table(struct tr_source *source,
                          int (*visit)(void *context, struct tr_slice database,
