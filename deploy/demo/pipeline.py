@@ -1,10 +1,12 @@
 """The tailrace programs of the quickstart: their configuration, start, status and end."""
 
 import json
+import re
 import signal
 import subprocess
 import time
 import urllib.request
+from dataclasses import dataclass
 from pathlib import Path
 
 from fetch import StackError, last_lines
@@ -13,20 +15,45 @@ from stack import find_port
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = ROOT / "build" / "release" / "bin"
-STATUS_TIMEOUT_S = 2
+STATUS_TIMEOUT_S = 5
 STOP_S = 60
+POLL_S = 0.5
 
 
-def build(log):
-    """Builds the programs; what the compiler said is in the log."""
+def build(log, stores, progress):
+    """Builds the programs that are needed, with `progress(step, steps)` told now and then.
+
+    What the compiler said is in the log.
+    """
+    programs = ["tailrace", "tailrace-capture", *(f"tailrace-{name}" for name in stores)]
     with open(log, "wb") as out:
         for command in (["cmake", "--preset", "release"],
-                        ["cmake", "--build", "--preset", "release"]):
-            done = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=out,
-                                  stderr=out, check=False)
-            if done.returncode != 0:
+                        ["cmake", "--build", "--preset", "release", "--target", *programs]):
+            status = run_watched(command, out, lambda: progress(*build_steps(log)))
+            if status != 0:
                 text = last_lines(Path(log).read_text(errors="replace"), 5)
                 raise StackError(f"'{' '.join(command)}' failed: {text}; all of it is in {log}")
+
+
+def run_watched(command, out, watch):
+    """Runs `command` and calls `watch` until it has ended; returns its status."""
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=out,
+                          stderr=out) as child:
+        try:
+            while True:
+                try:
+                    return child.wait(POLL_S)
+                except subprocess.TimeoutExpired:
+                    watch()
+        finally:
+            if child.poll() is None:
+                child.terminate()
+
+
+def build_steps(log):
+    """Ninja's own count of what is done and what there is to do."""
+    found = re.findall(r"^\[(\d+)/(\d+)\]", Path(log).read_text(errors="replace"), re.MULTILINE)
+    return tuple(int(text) for text in found[-1]) if found else (0, 0)
 
 
 def configuration(folder, places, stores, ports, databases):
@@ -91,6 +118,15 @@ class Program:
             self.process.kill()
 
 
+@dataclass
+class Counts:
+    """What a consumer says of itself; `lag` is None while it does not say."""
+
+    applied: int = 0
+    settled: int = 0
+    lag: int | None = None
+
+
 class Pipeline:
     """Capture and the consumers of the chosen stores."""
 
@@ -118,18 +154,25 @@ class Pipeline:
         for program in self.programs.values():
             program.check_alive()
 
-    def counts(self, name):
-        """A consumer's applied rows and lag in records; None where it has not said yet."""
+    def counts(self, name, before):
+        """A consumer's counts; where it does not answer, those from `before` with no lag known."""
         status = self.programs[name].status() or {}
         partitions = status.get("partitions") or []
+        if not partitions:
+            return Counts(before.applied, before.settled, None)
         applied = sum(one.get("applied") or 0 for one in partitions)
-        lag = (status.get("lag") or {}).get("records") if partitions else None
-        return applied, lag
+        others = sum(one.get(end) or 0 for one in partitions
+                     for end in ("stale", "superseded", "filtered", "dead"))
+        return Counts(applied, applied + others, (status.get("lag") or {}).get("records"))
 
     def caught_up(self):
         """Capture has read to the source's head."""
         status = self.programs["capture"].status() or {}
         return (status.get("lag") or {}).get("bytes") == 0
+
+    def captured(self):
+        """Capture's position, to tell whether it moves."""
+        return (self.programs["capture"].status() or {}).get("position")
 
     def stop(self):
         """Ends consumers and capture, all at once, each cleanly."""

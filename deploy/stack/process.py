@@ -16,6 +16,8 @@ from pathlib import Path
 from fetch import StackError
 
 POLL_S = 0.05
+# Java servers say things of many hundred characters.
+LINE_MAX = 200
 
 
 class Process:
@@ -84,7 +86,7 @@ class Process:
             tail = self.log.read_text(errors="replace").splitlines()[-lines:]
         except OSError:
             tail = []
-        text = "".join(f"\n  {line}" for line in tail)
+        text = "".join(f"\n  {line[:LINE_MAX]}" for line in tail)
         return StackError(f"{self.name} {what}; the end of {self.log}:{text}")
 
 

@@ -16,6 +16,7 @@ import signal
 import socket
 import struct
 import subprocess
+import threading
 import time
 import urllib.request
 from pathlib import Path
@@ -34,14 +35,17 @@ class Server:
     name = ""
     ports = 1
     memory_mb = 0
-    ready_s = 60
-    stop_s = 60
+    # Generous: a busy machine of two cores takes many times as long as an idle one.
+    ready_s = 300
+    stop_s = 120
 
     def __init__(self, base, port):
         self.base = Path(base)
         self.folder = self.base / self.name
         self.port = port
         self.process = Process(self.name, self.folder)
+        # Set from another thread to end a start that is under way.
+        self.give_up = threading.Event()
 
     def running(self):
         return self.process.pid() is not None
@@ -51,6 +55,7 @@ class Server:
 
     def start(self, extra=()):
         """Starts the server and returns when it answers; else it is gone again."""
+        self.give_up.clear()
         self.prepare()
         try:
             self.launch(list(extra))
@@ -64,6 +69,8 @@ class Server:
         while not self.answers():
             if not self.starting():
                 raise self.process.failure("ended while starting")
+            if self.give_up.is_set():
+                raise StackError(f"the start of {self.name} was interrupted")
             if time.monotonic() > end:
                 raise self.process.failure(f"does not answer after {self.ready_s} s")
             time.sleep(POLL_S)
@@ -94,7 +101,6 @@ class Server:
 class MariaDB(Server):
     name = "mariadb"
     memory_mb = 1024
-    ready_s = 60
 
     def __init__(self, base, port):
         super().__init__(base, port)
@@ -152,18 +158,26 @@ class MariaDB(Server):
                  f"ALTER USER tailrace@'%' IDENTIFIED BY '{password}';"
                  "GRANT REPLICATION SLAVE, BINLOG MONITOR, SELECT ON *.* TO tailrace@'%'")
 
-    def client(self, program, *arguments):
+    def client(self, program, *arguments, timeout_s):
         return subprocess.run(
             [program, "--no-defaults", "-S", str(self.socket), "-uroot", *arguments],
-            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30, check=False)
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout_s,
+            check=False)
 
     def sql(self, text):
-        done = self.client("mariadb", "-e", text)
+        try:
+            done = self.client("mariadb", "-e", text, timeout_s=self.ready_s)
+        except subprocess.TimeoutExpired as error:
+            raise self.process.failure(f"does not answer after {self.ready_s} s") from error
         if done.returncode != 0:
             raise StackError(f"mariadb refused the stack's own set-up: {done.stderr.strip()}")
 
     def answers(self):
-        return self.client("mariadb-admin", "--silent", "ping").returncode == 0
+        try:
+            done = self.client("mariadb-admin", "--silent", "ping", timeout_s=30)
+        except subprocess.TimeoutExpired:
+            return False
+        return done.returncode == 0
 
     def endpoints(self):
         return {
@@ -177,7 +191,6 @@ class Kafka(Server):
     name = "kafka"
     ports = 2
     memory_mb = 2048
-    ready_s = 90
 
     def prepare(self):
         super().prepare()
@@ -242,7 +255,6 @@ class Kafka(Server):
 class Redis(Server):
     name = "redis"
     memory_mb = 512
-    ready_s = 20
 
     def launch(self, extra):
         child = self.process.spawn(
@@ -266,7 +278,6 @@ class Elasticsearch(Server):
     name = "elasticsearch"
     ports = 2
     memory_mb = 2560
-    ready_s = 120
 
     def prepare(self):
         super().prepare()

@@ -123,12 +123,15 @@ class Stack:
         free = memory_free_mb()
         if free < need:
             raise StackError(f"{free / 1024:.1f} GB of memory are free, {', '.join(stopped)} need "
-                             f"{need / 1024:.1f} GB; end something or use fewer servers (--only)")
+                             f"{need / 1024:.1f} GB; end something or use fewer servers")
 
     def is_running(self, name):
         return name in self.ports() and self.server(name).running()
 
     def check_wanted_ports(self, names):
+        if not port_is_free(0):
+            raise StackError("no port can be opened on 127.0.0.1; is the loopback interface up? "
+                             "(ip link set lo up)")
         for name in names:
             port = self.wanted_ports.get(name)
             if port is None or (self.ports().get(name) == port and self.is_running(name)):
@@ -151,7 +154,7 @@ class Stack:
             if not parent.stat().st_mode & 0o001:
                 raise StackError(f"{parent} lets other users not pass (mode "
                                  f"{parent.stat().st_mode & 0o777:o}), and the servers run as "
-                                 "users of their own; give another folder by --dir")
+                                 "users of their own; choose another folder")
 
     def assign_ports(self, names):
         ports = self.ports()
@@ -256,9 +259,11 @@ def in_parallel(servers, act):
             try:
                 thread.join()
             except KeyboardInterrupt as error:
-                # Every start or stop comes to its own end first, so that none is left half-way.
+                # Starts are given up, stops come to their own end: none is left half-way.
                 interrupted = error
-    return errors + ([interrupted] if interrupted else [])
+                for server in servers:
+                    server.give_up.set()
+    return ([interrupted] if interrupted else []) + errors
 
 
 def all_free(port, count):
