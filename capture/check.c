@@ -13,6 +13,7 @@ struct check {
     const struct tr_capture *config;
     struct tr_rules *rules;
     struct tr_source *source;
+    struct tr_schema *schema; /* for the tables' topics */
     struct tr_kafka_producer *producer; /* NULL until Kafka has answered */
     char last_topic[TR_TOPIC_NAME_MAX + 1];
     unsigned tables, warnings;
@@ -38,11 +39,12 @@ static int check_table(void *context, struct tr_slice database, struct tr_slice 
                        struct tr_error *err)
 {
     struct check *check = context;
-    char topic[TR_TOPIC_NAME_MAX + 1];
-    if (!tr_rules_match(check->rules, database, table, NULL))
+    const char *topic;
+    const struct tr_node *own = NULL;
+    if (!tr_rules_match(check->rules, database, table, &own))
         return 0;
     check->tables++;
-    if (!has_key) {
+    if (!has_key && (own == NULL || tr_node_get(own, "key") == NULL)) {
         bool skip = check->config->capture.on_no_key == TR_ON_NO_KEY_SKIP;
         warn(check, "table %.*s.%.*s has no key (PRIMARY KEY, or UNIQUE over NOT NULL columns): %s",
              (int)database.length, database.data, (int)table.length, table.data,
@@ -50,7 +52,7 @@ static int check_table(void *context, struct tr_slice database, struct tr_slice 
                   : "capture stops at its first row; give it a key, exclude it, or set "
                     "capture.on_no_key: skip");
     }
-    return tr_schema_topic(check->config->capture.topic, database, table, topic, err);
+    return tr_schema_table_topic(check->schema, database, table, &topic, err);
 }
 
 static int check_source(struct check *check, struct tr_error *err)
@@ -90,16 +92,14 @@ static int check_topic(void *context, struct tr_slice database, struct tr_slice 
     (void)has_key;
     struct check *check = context;
     const struct tr_capture_settings *settings = &check->config->capture;
-    char topic[TR_TOPIC_NAME_MAX + 1];
+    const char *topic;
     struct tr_kafka_topic_info info;
-    const struct tr_node *own = NULL;
-    if (!tr_rules_match(check->rules, database, table, &own))
+    if (!tr_rules_match(check->rules, database, table, NULL))
         return 0;
-    int rc =
-        tr_schema_topic(tr_node_text(own, "topic", settings->topic), database, table, topic, err);
+    int rc = tr_schema_table_topic(check->schema, database, table, &topic, err);
     if (rc != 0 || strcmp(topic, check->last_topic) == 0)
         return rc;
-    memcpy(check->last_topic, topic, sizeof(topic));
+    snprintf(check->last_topic, sizeof(check->last_topic), "%s", topic);
     rc = tr_kafka_topic_describe(check->producer, topic, &info, err);
     if (rc != 0 || !info.exists)
         return rc;
@@ -160,6 +160,12 @@ int tr_command_check(const struct tr_capture *config, struct tr_error *err)
     int rc = tr_capture_check(config, err);
     if (rc == 0)
         rc = tr_rules_parse(&check.rules, config->capture.tables, err);
+    const struct tr_schema_config schema = {
+        .rules = check.rules,
+        .topic_template = config->capture.topic,
+    };
+    if (rc == 0)
+        rc = tr_schema_new(&check.schema, &schema, NULL, NULL, err);
     if (rc == 0)
         rc = tr_source_new(&check.source, &config->source, config->pipeline, err);
     if (rc == 0)
@@ -170,6 +176,7 @@ int tr_command_check(const struct tr_capture *config, struct tr_error *err)
         printf("ok: ready to run, %u warnings\n", check.warnings);
     fflush(stdout);
     tr_kafka_producer_free(check.producer);
+    tr_schema_free(check.schema);
     tr_source_free(check.source);
     tr_rules_free(check.rules);
     return rc;

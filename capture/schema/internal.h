@@ -47,7 +47,7 @@ struct schema_topic {
     char name[TR_TOPIC_NAME_MAX + 1];
     char folded[TR_TOPIC_NAME_MAX + 1]; /* with `_` for `.` */
     bool given;  /* by a rule's `topic:`, which may put several tables together */
-    char *owner; /* "database" or "database.table" */
+    char *owner; /* "`database`" or "`database`.`table`" */
 };
 
 struct schema_id {

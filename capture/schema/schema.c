@@ -80,6 +80,31 @@ static struct schema_known *get_known(struct tr_schema *schema, struct tr_slice 
     return known;
 }
 
+int tr_schema_table_topic(struct tr_schema *schema, struct tr_slice database, struct tr_slice table,
+                          const char **topic, struct tr_error *err)
+{
+    struct schema_known *known = get_known(schema, database, table, err);
+    if (known == NULL)
+        return err->code;
+    int rc = schema_topic_of(schema, known, err);
+    *topic = known->topic;
+    return rc;
+}
+
+/* A table whose topic would be another one now is told of at its next row. */
+static int take_topics(struct tr_schema *schema, struct tr_error *err)
+{
+    size_t count = schema->control == NULL ? 0 : tr_control_shape_count(schema->control);
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < count; i++) {
+        const struct tr_shape *shape = tr_control_shape_number(schema->control, i);
+        const char *topic;
+        if (tr_rules_match(schema->config.rules, shape->database, shape->table, NULL))
+            rc = tr_schema_table_topic(schema, shape->database, shape->table, &topic, err);
+    }
+    return rc;
+}
+
 int tr_schema_new(struct tr_schema **out, const struct tr_schema_config *config,
                   struct tr_control *control, struct tr_source *source, struct tr_error *err)
 {
@@ -93,8 +118,12 @@ int tr_schema_new(struct tr_schema **out, const struct tr_schema_config *config,
     schema->config = *config;
     schema->control = control;
     schema->source = source;
-    *out = schema;
-    return 0;
+    rc = take_topics(schema, err);
+    if (rc != 0)
+        tr_schema_free(schema);
+    else
+        *out = schema;
+    return rc;
 }
 
 void tr_schema_free(struct tr_schema *schema)

@@ -34,6 +34,8 @@ struct tr_schema_config {
     bool skip_without_key;      /* on_no_key: skip */
 };
 
+/* `control` and `source` may be NULL where only topics are asked for. The topics of the shapes that
+ * `control` holds are taken, so that a table made later collides with them too. */
 int tr_schema_new(struct tr_schema **out, const struct tr_schema_config *config,
                   struct tr_control *control, struct tr_source *source,
                   struct tr_error *err) TR_MUST_CHECK;
@@ -54,9 +56,12 @@ void tr_schema_emptied(struct tr_schema *schema, struct tr_slice database, struc
                        int64_t version);
 /* Table ids mean nothing after a reconnect, ROTATE or server restart. */
 void tr_schema_forget_ids(struct tr_schema *schema);
+/* The topic of a captured table, by its rule or the template, valid for the schema's life;
+ * TR_ECONFIG as below, and for a collision (also `.` with `_`) with another table's topic. */
+int tr_schema_table_topic(struct tr_schema *schema, struct tr_slice database, struct tr_slice table,
+                          const char **topic, struct tr_error *err) TR_MUST_CHECK;
 /* "db.{database}" of a table into out[TR_TOPIC_NAME_MAX + 1]; TR_ECONFIG for a name that Kafka
- * doesn't allow, and for a collision (also `.` with `_`) with another table's topic that has
- * another name. */
+ * doesn't allow. */
 int tr_schema_topic(const char *topic_template, struct tr_slice database, struct tr_slice table,
                     char *out, struct tr_error *err) TR_MUST_CHECK;
 

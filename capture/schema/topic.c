@@ -72,13 +72,14 @@ static void fold(char *out, const char *name)
     out[i] = '\0';
 }
 
-/* Whose rows a topic of the template takes: a table's, or all of a database's. */
+/* Whose rows a topic of the template takes: a table's, or all of a database's. Quoted, because
+ * names may hold dots themselves. */
 static char *owner_of(const struct tr_schema *schema, const struct schema_known *known, bool given)
 {
     char *owner = NULL;
     bool by_table = given || strstr(schema->config.topic_template, "{table}") != NULL;
-    int n = by_table ? asprintf(&owner, "%s.%s", known->database, known->table)
-                     : asprintf(&owner, "%s", known->database);
+    int n = by_table ? asprintf(&owner, "`%s`.`%s`", known->database, known->table)
+                     : asprintf(&owner, "`%s`", known->database);
     return n < 0 ? NULL : owner;
 }
 
