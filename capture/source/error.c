@@ -21,6 +21,9 @@ struct cause {
 
 static const struct cause dump_causes[] = {
     {"Could not find first log file name", TR_ESTATE, false, HINT_PURGED},
+    {"could not find next log", TR_ESTATE, false,
+     "its binlogs were reset or purged while we read them; start from another place with "
+     "--force-start, and rebuild the stores"},
     {"purged required", TR_ESTATE, false, HINT_PURGED},
     {"Could not find GTID state requested", TR_ESTATE, false, HINT_PURGED},
     {"truncated in the middle of event", TR_ESOURCE_RETRY, true, ""},
