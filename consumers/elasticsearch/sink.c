@@ -9,7 +9,6 @@
 #include "log.h"
 #include "mapping.h"
 #include "names.h"
-#include "rules.h"
 #include "state.h"
 
 #define PATH_BYTES_MAX 1024
@@ -45,21 +44,9 @@ static const struct tr_option options[] = {
 /* ---- open and close ----------------------------------------------------------------------------
  */
 
-static int check_rule(void *context, const char *pattern, const struct tr_node *settings,
-                      struct tr_error *err)
+static int check_rule(const char *pattern, const struct tr_node *settings, struct tr_error *err)
 {
-    (void)context;
     return tr_es_check_settings(settings, pattern, err);
-}
-
-static int check_settings(const struct tr_es_settings *settings, struct tr_error *err)
-{
-    struct tr_rules *rules = NULL;
-    int rc = tr_rules_parse(&rules, settings->common.tables, err);
-    if (rc == 0)
-        rc = tr_rules_each_settings(rules, check_rule, NULL, err);
-    tr_rules_free(rules);
-    return rc;
 }
 
 static int name_state_index(struct tr_sink *sink, struct tr_error *err)
@@ -151,8 +138,7 @@ static int open_sink(struct tr_sink **out, const struct tr_sink_context *context
     pthread_mutex_init(&sink->lock, NULL);
     pthread_mutex_init(&sink->making, NULL);
     tr_arena_init(&sink->arena, ARENA_CHUNK_BYTES, ARENA_BYTES_MAX);
-    int rc = check_settings(sink->settings, err);
-    rc = rc == 0 ? name_state_index(sink, err) : rc;
+    int rc = name_state_index(sink, err);
     rc = rc == 0 ? tr_es_client_init(&sink->client, &sink->settings->server, err) : rc;
     rc = rc == 0 ? find_node(sink, err) : rc;
     if (rc != 0) {
@@ -323,6 +309,7 @@ const struct tr_sink_ops tr_elasticsearch_sink_ops = {
     .lanes = 2,
     .batch_records_max = 4000,
     .batch_bytes_max = (size_t)2 << 20,
+    .check_rule = check_rule,
     .open = open_sink,
     .close = close_sink,
     .load = tr_es_state_load,

@@ -93,23 +93,39 @@ static int sink_open(struct tr_sink **out, const struct tr_sink_context *context
 
 static const char *const table_keys[] = {"table", "key", "value", "ttl", NULL};
 
+/* What a rule says; `ttl_ms` stays when it says nothing of it. */
+static int read_rule(const struct tr_node *settings, const char *pattern, int64_t *ttl_ms,
+                     struct tr_error *err)
+{
+    int code = tr_node_check_keys(settings, pattern, table_keys, err);
+    if (code != 0)
+        return code;
+    const char *value = tr_node_text(settings, "value", "json");
+    if (strcmp(value, "json") != 0)
+        return tr_node_error(settings, err, "%s: value must be json, not %s", pattern, value);
+    const char *ttl = tr_node_text(settings, "ttl", NULL);
+    if (ttl != NULL && !tr_option_duration(ttl, ttl_ms))
+        return tr_node_error(settings, err, "%s: ttl %s is no duration (30s, 5m, 1h, 7d)", pattern,
+                             ttl);
+    return 0;
+}
+
+static int check_rule(const char *pattern, const struct tr_node *settings, struct tr_error *err)
+{
+    int64_t ttl_ms = 0;
+    return read_rule(settings, pattern, &ttl_ms, err);
+}
+
 static int table_settings(struct rd_table *table, const struct tr_shape *shape,
                           struct tr_error *err)
 {
     const struct tr_node *settings = table->source->settings;
     const char *key = TEMPLATE_DEFAULT;
     if (settings != NULL) {
-        int code = tr_node_check_keys(settings, "redis.tables", table_keys, err);
+        int code = read_rule(settings, "redis.tables", &table->ttl_ms, err);
         if (code != 0)
             return code;
         key = tr_node_text(settings, "key", TEMPLATE_DEFAULT);
-        const char *value = tr_node_text(settings, "value", "json");
-        if (strcmp(value, "json") != 0)
-            return tr_error_set(err, TR_ECONFIG, "redis.tables: value must be json, not %s", value);
-        const char *ttl = tr_node_text(settings, "ttl", NULL);
-        if (ttl != NULL && !tr_option_duration(ttl, &table->ttl_ms))
-            return tr_error_set(err, TR_ECONFIG,
-                                "redis.tables: ttl %s is no duration (30s, 5m, 1h, 7d)", ttl);
     }
     return rd_template_parse(&table->template, key, shape, err);
 }
@@ -230,6 +246,7 @@ const struct tr_sink_ops tr_redis_sink_ops = {
     .lanes = 2,
     .batch_records_max = 5000,
     .batch_bytes_max = (size_t)4 << 20,
+    .check_rule = check_rule,
     .open = sink_open,
     .close = sink_close,
     .load = rd_state_load,

@@ -27,6 +27,16 @@ static int make_names(struct tr_session *session, struct tr_error *err)
     return 0;
 }
 
+static int check_rule(void *context, const char *pattern, const struct tr_node *settings,
+                      struct tr_error *err)
+{
+    static const char *const known[] = {"table", NULL};
+    const struct tr_sink_ops *const *ops = context;
+    if ((*ops)->check_rule != NULL)
+        return (*ops)->check_rule(pattern, settings, err);
+    return tr_node_check_keys(settings, pattern, known, err);
+}
+
 int tr_session_init(struct tr_session *session, const struct tr_program *program, bool read_only,
                     struct tr_error *err)
 {
@@ -46,7 +56,9 @@ int tr_session_init(struct tr_session *session, const struct tr_program *program
     };
     if (make_names(session, err) < 0)
         return err->code;
-    return tr_rules_parse(&session->rules, common->tables, err);
+    if (tr_rules_parse(&session->rules, common->tables, err) < 0)
+        return err->code;
+    return tr_rules_each_settings(session->rules, check_rule, &session->ops, err);
 }
 
 int tr_session_open_kafka(struct tr_session *session, struct tr_error *err)
