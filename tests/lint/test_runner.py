@@ -1,0 +1,52 @@
+"""tests/run counts what ctest reports: only what ran to its end and was fine has passed."""
+
+import contextlib
+import io
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests"))
+
+import runner  # noqa: E402
+
+REPORT = """<?xml version="1.0" encoding="UTF-8"?>
+<testsuite name="(empty)" tests="7">
+  <testcase name="fine" status="run"/>
+  <testcase name="also_fine" status="run"><system-out>text</system-out></testcase>
+  <testcase name="wrong" status="fail"><failure message=""/></testcase>
+  <testcase name="left_out" status="notrun"><skipped message="SKIP_RETURN_CODE"/></testcase>
+  <testcase name="off" status="disabled"/>
+  <testcase name="fixture_stack_up" status="run"/>
+  <testcase name="fixture_stack_down" status="fail"><failure message=""/></testcase>
+</testsuite>
+"""
+
+
+class RunnerTest(unittest.TestCase):
+    def test_count(self):
+        with tempfile.NamedTemporaryFile("w", suffix=".xml") as report:
+            report.write(REPORT)
+            report.flush()
+            self.assertEqual(runner.count(report.name), (2, 4))
+
+    def test_labels(self):
+        self.assertEqual(runner.parse_arguments([]), runner.LABELS)
+        self.assertEqual(runner.parse_arguments(["unit"]), ["unit"])
+        self.assertEqual(runner.parse_arguments(["full"]), [*runner.LABELS, "full"])
+        with self.assertRaises(SystemExit), contextlib.redirect_stderr(io.StringIO()) as said:
+            runner.parse_arguments(["unti"])
+        self.assertIn("no label is called 'unti'", said.getvalue())
+
+    def test_a_failed_step_shows_what_it_said(self):
+        with tempfile.TemporaryDirectory() as folder, \
+                contextlib.redirect_stdout(io.StringIO()) as said:
+            fine = runner.step("try", ["sh", "-c", "echo because; exit 3"], Path(folder) / "log")
+        self.assertFalse(fine)
+        self.assertIn("because", said.getvalue())
+
+
+if __name__ == "__main__":
+    unittest.main()
