@@ -19,6 +19,11 @@ from source import Members, Number, parse_json
 TIMEOUT_S = 60
 
 
+def quoted(name):
+    """A name as SQL writes it."""
+    return '"' + name.replace('"', '""') + '"'
+
+
 class StoreError(Exception):
     """The store cannot be read."""
 
@@ -335,7 +340,7 @@ class Sqlite:
         name = self.table_name(table)
         if name is None:
             return
-        cursor = self.link.execute(f'SELECT * FROM "{name}"')
+        cursor = self.link.execute('SELECT * FROM ' + quoted(name))
         names = [part[0] for part in cursor.description]
         missing = [one for one in table.key if one not in names]
         if missing:
@@ -383,7 +388,7 @@ class Sqlite:
         found = {}
         for name in self.names() - known:
             if "__" not in name or name.startswith(database + "__"):
-                (count,) = self.link.execute(f'SELECT count(*) FROM "{name}"').fetchone()
+                (count,) = self.link.execute('SELECT count(*) FROM ' + quoted(name)).fetchone()
                 if count:
                     found[name] = count
         return found

@@ -1,0 +1,190 @@
+"""SQLite and Redis end to end: types, keys, changed tables, markers, refused values."""
+
+import json
+import sqlite3
+import subprocess
+import unittest
+
+import tr
+
+BOTH = ["sqlite", "redis"]
+GOOD_ROWS = 1000
+
+
+def total(status, name):
+    return sum(part[name] or 0 for part in status["partitions"])
+
+
+def insert_many(table, rows):
+    link = tr.connect()
+    with link, link.cursor() as cursor:
+        marks = ",".join(["%s"] * len(rows[0]))
+        cursor.executemany(f"INSERT INTO {table} VALUES ({marks})", rows)
+
+
+def dead_letters(pipe, consumer):
+    done = subprocess.run(
+        ["kcat", "-C", "-b", tr.places()["KAFKA_BOOTSTRAP"], "-t",
+         f"tailrace.{pipe.name}.dead.{consumer}", "-e", "-q", "-f", "%k\t%h\n"],
+        capture_output=True, text=True, timeout=60, check=True)
+    return [line.split("\t", 1) for line in done.stdout.splitlines() if line]
+
+
+class Stores(tr.Case):
+    def begin(self, *statements, stores=None):
+        pipe = self.pipeline(stores=stores or BOTH)
+        start = tr.head()
+        shop = pipe.database("shop")
+        tr.sql(*[one.format(db=shop) for one in statements])
+        pipe.start_all(f"{start[0]}:{start[1]}")
+        return pipe, shop
+
+    def rows(self, pipe, query):
+        link = sqlite3.connect(f"file:{pipe.sqlite_path}?mode=ro", uri=True)
+        try:
+            return link.execute(query).fetchall()
+        finally:
+            link.close()
+
+    def test_every_type_and_changed_columns(self):
+        pipe, shop = self.begin(
+            "CREATE TABLE {db}.t (id BIGINT UNSIGNED PRIMARY KEY, s VARCHAR(300), x TEXT,"
+            " d DECIMAL(20,6), f FLOAT, g DOUBLE, b BLOB, e ENUM('a','b'), z SET('p','q'),"
+            " dt DATETIME(6), da DATE, ti TIME(2), j JSON, n INT, bi BIT(64), y YEAR,"
+            " la VARCHAR(20) CHARACTER SET latin1)",
+            "INSERT INTO {db}.t VALUES (18446744073709551615, 'ä\\n\"', REPEAT('x', 60000),"
+            " -12345678901234.5, 1.5e-30, 1e300, x'00ff', 'b', 'p,q', '2024-02-29 01:02:03.456789',"
+            " '9999-12-31', '-838:59:59.00', '{{\"a\": [1, {{\"b\": null}}]}}', -1, b'1', 2024, '€ß')",
+            "SET sql_mode=''", "INSERT INTO {db}.t (id, dt, da) VALUES (1, 0, '2024-00-00')")
+        pipe.assert_equal()
+        tr.sql(f"ALTER TABLE {shop}.t ADD COLUMN added DATETIME(3)",
+               f"INSERT INTO {shop}.t (id, added) VALUES (2, '2024-01-02 03:04:05.678')",
+               f"UPDATE {shop}.t SET n = 5 WHERE id = 1")
+        pipe.assert_equal()
+        self.assertEqual(self.rows(pipe, "SELECT added FROM t WHERE id = '2'"),
+                         [("2024-01-02 03:04:05.678",)])
+        tr.sql(f"ALTER TABLE {shop}.t DROP COLUMN x",
+               f"UPDATE {shop}.t SET n = 6")
+        pipe.assert_equal()
+        self.assertEqual(set(self.rows(pipe, "SELECT x FROM t")), {(None,)})
+
+    def test_redis_gives_exactly_the_rows_json(self):
+        pipe, shop = self.begin(
+            "CREATE TABLE {db}.t (id INT PRIMARY KEY, d DECIMAL(9,3), j JSON, s TEXT)",
+            "INSERT INTO {db}.t VALUES (1, 1.5, '{{\"a\" : [ 1 ]}}', 'ä\"')", stores=["redis"])
+        pipe.assert_equal()
+        self.assertEqual(tr.redis("get", f"{shop}:t:1"),
+                         '{"id":1,"d":1.500,"j":{"a":[1]},"s":"ä\\""}')
+        version = tr.redis("get", f"tailrace:v:{{{shop}:t:1}}")
+        self.assertRegex(version, r"^[0-9]{16}$")
+        tr.sql(f"DELETE FROM {shop}.t")
+        tr.wait_until(lambda: tr.redis("get", f"{shop}:t:1") == "", "the delete")
+        self.assertRegex(tr.redis("get", f"tailrace:v:{{{shop}:t:1}}"), r"^[0-9]{16}d$")
+
+    def test_set_and_delete_of_one_key_in_one_batch(self):
+        pipe, shop = self.begin("CREATE TABLE {db}.t (id INT PRIMARY KEY, v VARCHAR(20))",
+                                "INSERT INTO {db}.t VALUES (1, 'a'), (2, 'b'), (3, 'c')")
+        pipe.assert_equal()
+        for program in pipe.consumers():
+            program.stop()
+        tr.sql(f"INSERT INTO {shop}.t VALUES (10, 'new')", f"DELETE FROM {shop}.t WHERE id=10",
+               f"DELETE FROM {shop}.t WHERE id=1", f"INSERT INTO {shop}.t VALUES (1, 'again')",
+               f"UPDATE {shop}.t SET v='x' WHERE id=2", f"DELETE FROM {shop}.t WHERE id=2",
+               f"UPDATE {shop}.t SET id=4 WHERE id=3", f"UPDATE {shop}.t SET id=3 WHERE id=4")
+        for program in pipe.consumers():
+            program.start()
+        pipe.assert_equal()
+        self.assertEqual(self.rows(pipe, "SELECT id, v FROM t ORDER BY id"),
+                         [(1, "again"), (3, "c")])
+
+    def test_markers_and_their_floors(self):
+        pipe, shop = self.begin("CREATE TABLE {db}.t (id INT PRIMARY KEY, v VARCHAR(20))",
+                                "CREATE TABLE {db}.u (id INT PRIMARY KEY, v VARCHAR(20))")
+        for table, count in (("t", 5000), ("u", 500)):
+            insert_many(f"{shop}.{table}", [(i, str(i)) for i in range(count)])
+        pipe.assert_equal()
+        tr.sql(f"TRUNCATE TABLE {shop}.t", f"INSERT INTO {shop}.t VALUES (7, 'after')",
+               f"DROP TABLE {shop}.u")
+        pipe.wait_caught_up()
+        pipe.assert_equal()
+        self.assertEqual(self.rows(pipe, "SELECT (SELECT count(*) FROM t), (SELECT count(*) FROM u)"),
+                         [(1, 0)])
+        for program in pipe.consumers():
+            program.stop()
+            done = program.run("reset", "--to", "beginning", "--execute")
+            self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+            program.start()
+        pipe.wait_caught_up()
+        pipe.assert_equal()
+        for program in pipe.consumers():
+            self.assertGreaterEqual(total(program.status(), "stale"), 1, program.name)
+
+    def test_composite_and_odd_keys_stay_distinct(self):
+        pipe, shop = self.begin(
+            "CREATE TABLE {db}.pair (a VARCHAR(40) COLLATE utf8mb4_bin, b INT,"
+            " c VARCHAR(40) COLLATE utf8mb4_bin, v INT, PRIMARY KEY (c, a, b))",
+            "CREATE TABLE {db}.single (k VARCHAR(100) COLLATE utf8mb4_bin PRIMARY KEY, v INT)",
+            "CREATE TABLE {db}.bytes (k VARBINARY(20) PRIMARY KEY, v INT)",
+            "CREATE TABLE {db}.`odd \"name` (`a b` INT PRIMARY KEY, `x\"y` INT)",
+            "INSERT INTO {db}.`odd \"name` VALUES (1, 2)")
+        odd = ["a", "A", "a,b", "a\"b", "a\\b", "a/b?c#d%e", "ä", "日本", "🙂", "\n\t", "a:b", "{}",
+               "[1]", "null", "1", "01", " x", "%25", "%3A", "\x7f", "'", "*", "a*", "?"]
+        insert_many(f"{shop}.single", [(key, n) for n, key in enumerate(odd)])
+        insert_many(f"{shop}.pair", [(a, n, c, 1) for n, a in enumerate(odd) for c in odd])
+        insert_many(f"{shop}.bytes", [(bytes([n, 255 - n]), n) for n in range(200)])
+        pipe.assert_equal()
+        tr.sql(f"DELETE FROM {shop}.pair WHERE v=1 AND b % 2 = 0",
+               f"DELETE FROM {shop}.single WHERE v % 2 = 0", f"UPDATE {shop}.bytes SET v = -v",
+               f"UPDATE {shop}.single SET k = 'B' WHERE k = 'a,b'")
+        pipe.assert_equal()
+
+    def refused(self, pipe, store, key):
+        """One record of all went to the dead letters; all others were applied."""
+        program = pipe[store]
+        program.wait_status(lambda one: total(one, "applied") + total(one, "dead") == GOOD_ROWS,
+                            "all rows", 60)
+        self.assertEqual(total(program.status(), "dead"), 1)
+        letters = dead_letters(pipe, store)
+        self.assertEqual([json.loads(one)["pk.id"] for one, _ in letters], [key])
+        for name in ("topic", "partition", "offset", "version", "class", "reason", "consumer", "time"):
+            self.assertIn(f"tailrace-{name}=", letters[0][1])
+
+    def test_a_value_that_sqlite_refuses(self):
+        """People may index the read model; a unique index of theirs refuses a row."""
+        pipe, shop = self.begin("CREATE TABLE {db}.t (id INT PRIMARY KEY, v VARCHAR(20))",
+                                "INSERT INTO {db}.t VALUES (0, '0')", stores=["sqlite"])
+        pipe.assert_equal()
+        link = sqlite3.connect(pipe.sqlite_path, timeout=30)
+        link.execute("CREATE UNIQUE INDEX people_want_this ON t(v)")
+        link.close()
+        insert_many(f"{shop}.t", [(i, "0" if i == 500 else str(i)) for i in range(1, GOOD_ROWS)])
+        self.refused(pipe, "sqlite", 500)
+        tr.sql(f"UPDATE {shop}.t SET v = '500' WHERE id = 500")
+        pipe.assert_equal()
+
+    def test_a_value_that_redis_refuses(self):
+        """Somebody left a list where a row's version goes."""
+        pipe, shop = self.begin("CREATE TABLE {db}.t (id INT PRIMARY KEY, v LONGTEXT)",
+                                "INSERT INTO {db}.t VALUES (0, '0')", stores=["redis"])
+        pipe.assert_equal()
+        tr.redis("rpush", f"tailrace:v:{{{shop}:t:500}}", "somebody wrote a list here")
+        insert_many(f"{shop}.t", [(i, str(i)) for i in range(1, GOOD_ROWS)])
+        self.refused(pipe, "redis", 500)
+        tr.redis("del", f"tailrace:v:{{{shop}:t:500}}")
+        tr.sql(f"UPDATE {shop}.t SET v = 'x' WHERE id = 500")
+        pipe.assert_equal()
+
+    def test_an_evicting_redis_is_refused_by_check(self):
+        pipe, _ = self.begin("CREATE TABLE {db}.t (id INT PRIMARY KEY)", stores=["redis"])
+        pipe.wait_captured()
+        tr.redis("config", "set", "maxmemory-policy", "allkeys-lru")
+        try:
+            done = pipe["redis"].run("check")
+        finally:
+            tr.redis("config", "set", "maxmemory-policy", "noeviction")
+        self.assertEqual(done.returncode, 2, done.stdout + done.stderr)
+        self.assertIn("maxmemory-policy", done.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
