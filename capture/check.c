@@ -13,7 +13,7 @@ struct check {
     const struct tr_capture *config;
     struct tr_rules *rules;
     struct tr_source *source;
-    struct tr_schema *schema; /* for the tables' topics */
+    struct tr_schema *schema;           /* for the tables' topics */
     struct tr_kafka_producer *producer; /* NULL until Kafka has answered */
     char last_topic[TR_TOPIC_NAME_MAX + 1];
     unsigned tables, warnings;

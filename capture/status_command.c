@@ -167,10 +167,10 @@ static int print_members(const struct tr_json_value *object, const char *prefix,
     tr_json_enter(&cursor, object);
     while ((got = tr_json_next(&cursor, &name, &value, err)) > 0) {
         char label[128];
-        int length = object->type == TR_JSON_OBJECT ? (int)name.text.length - 2 : 0;
-        snprintf(label, sizeof(label), "%s%s%.*s", prefix, prefix[0] == '\0' ? "" : ".",
-                 length > 0 ? length : 0, length > 0 ? name.text.data + 1 : "");
         bool is_table = object->type == TR_JSON_ARRAY;
+        int length = is_table ? 0 : (int)name.text.length - 2;
+        snprintf(label, sizeof(label), "%s%s%.*s", prefix, prefix[0] == '\0' || is_table ? "" : ".",
+                 length > 0 ? length : 0, length > 0 ? name.text.data + 1 : "");
         if (!is_table && (value.type == TR_JSON_OBJECT || value.type == TR_JSON_ARRAY))
             got = print_members(&value, label, err);
         else

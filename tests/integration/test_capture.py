@@ -153,7 +153,8 @@ class Output(tr.Case):
         few = self.allocations(pipe, library, self.begin)
         tr.sql(f"INSERT INTO {shop}.a SELECT seq, REPEAT('x', 50), seq / 7 "
                f"FROM {shop}.seq_2001_to_42000",
-               *[f"INSERT INTO {shop}.a VALUES ({n}, 'one by one', 1)" for n in range(50000, 51000)])
+               *[f"INSERT INTO {shop}.a VALUES ({n}, 'one by one', 1)"
+                 for n in range(50000, 51000)])
         many = self.allocations(pipe, library, self.begin)
         print(f"allocations: {few} with 2,000 rows, {many} with 43,000", file=sys.stderr)
         # Buffers find their size; 41,000 rows and 1,000 transactions more add nothing of their own.
@@ -279,7 +280,8 @@ class Stream(tr.Case):
     def test_rows_tombstones_and_markers(self):
         pipe, shop = self.running()
         tr.sql(f"CREATE TABLE {shop}.a (id INT PRIMARY KEY, v INT)",
-               f"INSERT INTO {shop}.a VALUES (1, 1), (2, 2)", f"UPDATE {shop}.a SET id = 3 WHERE id = 1",
+               f"INSERT INTO {shop}.a VALUES (1, 1), (2, 2)",
+               f"UPDATE {shop}.a SET id = 3 WHERE id = 1",
                f"DELETE FROM {shop}.a WHERE id = 2", f"TRUNCATE {shop}.a", f"DROP DATABASE {shop}")
         pipe.wait_captured()
         self.assertEqual(pipe.capture.stop(), 0)
@@ -341,7 +343,7 @@ class Stream(tr.Case):
         self.assertEqual(len(set(versions)), 8)
 
     def kill_and_compare(self, env):
-        """Under load: dies at a point, starts again; nothing is lost, repeated rows are the same."""
+        """Under load: dies at a point, starts again; nothing is lost, repeats are the same."""
         pipe, shop = self.running()
         with Writer(shop, rate=1000, keys=300) as writer:
             for n in range(3):
@@ -503,8 +505,8 @@ class Stream(tr.Case):
         pipe = self.pipeline(stores=[])
         shop = pipe.database("shop")
         tr.sql(f"CREATE TABLE {shop}.p (id INT PRIMARY KEY)",
-               f"CREATE TABLE {shop}.c (id INT PRIMARY KEY, p INT, CONSTRAINT fk_casc FOREIGN KEY (p)"
-               f" REFERENCES {shop}.p (id) ON DELETE CASCADE)")
+               f"CREATE TABLE {shop}.c (id INT PRIMARY KEY, p INT, CONSTRAINT fk_casc "
+               f"FOREIGN KEY (p) REFERENCES {shop}.p (id) ON DELETE CASCADE)")
         for command in ("run", "check"):
             done = pipe.capture.run(command)
             self.assertEqual(done.returncode, SOURCE, done.stderr)

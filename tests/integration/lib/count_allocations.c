@@ -1,5 +1,5 @@
-/* count_allocations.c - preloaded into a program: counts its calls of malloc, calloc and realloc, and
- * says at its end how many there were. */
+/* count_allocations.c - preloaded into a program: counts its calls of malloc, calloc and realloc,
+ * and says at its end how many there were. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <stdatomic.h>
