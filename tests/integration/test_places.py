@@ -1,16 +1,16 @@
 #!/usr/bin/python3
 """Versions belong to the bytes of the binlog, not to the reading of it.
 
-One binlog is made with all that moves places or undoes rows: ROLLBACK TO and ROLLBACK, temporary and
-non-transactional tables, annotate events on and off, compressed events, ROTATE, a clean restart, a
-server killed in the middle of writing a large group, and files that end at every awkward place. The
-test walks the files on disk by itself (lib/binlog_file.py) and computes what every version must be.
-Then capture reads the log from its start, from every place at which no group is open, and into Kafka
-with kill -9 in between. Every row must have the computed number every time; no row that was undone
-may come out; and what comes out, applied in order, must be the tables.
+One binlog is made with all that moves places or undoes rows: ROLLBACK TO and ROLLBACK, temporary
+and non-transactional tables, annotate events on and off, compressed events, ROTATE, a clean
+restart, a server killed in the middle of writing a large group, and files that end at every awkward
+place. The test walks the files on disk by itself (lib/binlog_file.py) and computes what every
+version must be. Then capture reads the log from its start, from every place at which no group is
+open, and into Kafka with kill -9 in between. Every row must have the computed number every time; no
+row that was undone may come out; and what comes out, applied in order, must be the tables.
 
-A fresh --start FILE:POS has base 0 at that file. So its versions differ from the reference's by what
-lies before, which is computed from the files and must be the same for every row.
+A fresh --start FILE:POS has base 0 at that file. So its versions differ from the reference's by
+what lies before, which is computed from the files and must be the same for every row.
 """
 
 import contextlib

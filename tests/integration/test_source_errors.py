@@ -2,7 +2,8 @@
 """What capture says when the source can't be used, or stops being usable.
 
 Each failing setting is one clear line with the statement that mends it, within 5 s; an unreachable
-server is waited for; a place that is gone, and a server id that another replica uses, end it by name.
+server is waited for; a place that is gone, and a server id that another replica uses, end it by
+name.
 """
 
 import signal
