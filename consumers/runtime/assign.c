@@ -17,6 +17,8 @@
 #define STORE_CALL_MS 60000
 #define PARTIAL_MS_MAX 30000 /* a few times what a group takes to notice a dead member */
 
+#define OFFSET_TEXT 24
+
 /* ---- insisting ------------------------------------------------------------------------------- */
 
 int tr_run_insist(struct tr_run *run, const char *what,
@@ -199,7 +201,16 @@ static void begin_part(struct tr_part *part, int64_t start, int64_t committed, i
     part->delete_version = -1;
     part->table = NULL;
     part->paused = false;
+    part->look_at_age = start > a->low;
     atomic_store(&part->assigned, true);
+}
+
+static const char *offset_text(int64_t offset, char *out)
+{
+    if (offset < 0)
+        return "none";
+    snprintf(out, OFFSET_TEXT, "%" PRId64, offset);
+    return out;
 }
 
 static int start_part(struct assigning *a, struct tr_kafka_partition *one, struct tr_error *err)
@@ -208,6 +219,7 @@ static int start_part(struct assigning *a, struct tr_kafka_partition *one, struc
     const char *topic = tr_kafka_consumer_topic_name(run->consumer, one->topic);
     struct tr_part *part = tr_parts_get(&run->parts, one->topic, one->partition, topic);
     int64_t committed = one->offset;
+    char texts[2][OFFSET_TEXT];
     bool made_anew;
     if (part == NULL)
         return tr_error_set(err, TR_ENOMEM, "no memory for a partition");
@@ -228,7 +240,8 @@ static int start_part(struct assigning *a, struct tr_kafka_partition *one, struc
     one->offset = start;
     tr_log(TR_LOG_INFO, "kafka", "reading", TR_STR("topic", topic),
            TR_INT("partition", one->partition), TR_INT("from", start), TR_INT("end", a->high),
-           TR_INT("store", progress), TR_INT("group", committed), TR_END);
+           TR_STR("store", offset_text(progress, texts[0])),
+           TR_STR("group", offset_text(committed, texts[1])), TR_END);
     return tr_lane_adopt(&run->lanes.lane[part->lane], part, err);
 }
 

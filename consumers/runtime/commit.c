@@ -69,6 +69,7 @@ static int commit_or_say(struct tr_run *run, bool wait, struct tr_error *err)
 
 /* ---- by the clock ---------------------------------------------------------------------------- */
 
+/* Right after a take, when every message up to the position has been handed to us. */
 static void update_part(struct tr_run *run, struct tr_part *part)
 {
     int64_t end = tr_kafka_consumer_end(run->consumer, part->topic, part->partition);
@@ -157,9 +158,8 @@ void tr_run_settle(struct tr_run *run, bool commit)
     }
     if (!commit || !run->assigned)
         return;
-    for (size_t i = 0; i < run->parts.count; i++)
-        if (atomic_load(&run->parts.all[i]->assigned))
-            update_part(run, run->parts.all[i]);
+    /* With the position of the last tick: by now it may be behind messages that a rebalance has
+     * thrown away before we saw them. */
     (void)!commit_or_say(run, true, &ignored);
 }
 

@@ -2,6 +2,7 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "app.h"
@@ -21,6 +22,8 @@
 #define CONTROL_READ_MS 5000
 #define ABSENT_MS 1000 /* between looks for a control topic that isn't there */
 #define LANES_END_MS 5000
+#define TOMBSTONES_KEPT_MS                                                                         \
+    (INT64_C(7) * 24 * 3600 * 1000) /* delete.retention.ms, as capture sets it */
 
 /* ---- control --------------------------------------------------------------------------------- */
 
@@ -55,6 +58,13 @@ int tr_run_read_control(struct tr_run *run, bool to_end, struct tr_error *err)
     }
     if (to_end)
         run->control_end_us = now;
+    if (strcmp(run->pipeline_id, tr_session_pipeline_id(&run->session)) != 0)
+        return tr_error_set(err, TR_ESTATE,
+                            "pipeline %s was begun anew (id %s, before %s): its versions are not "
+                            "those that the store was filled with; use another store, or empty "
+                            "this one with `reset --to beginning --drop`",
+                            run->session.context.pipeline, tr_session_pipeline_id(&run->session),
+                            run->pipeline_id);
     return subscribe(run, err);
 }
 
@@ -178,6 +188,8 @@ static int open_all(struct tr_run *run, struct tr_error *err)
         tr_run_insist(run, "kafka", prepare_dead, run, err) < 0 || open_consumer(run, err) < 0 ||
         open_lanes(run, err) < 0)
         return err->code;
+    snprintf(run->pipeline_id, sizeof(run->pipeline_id), "%s",
+             tr_session_pipeline_id(&run->session));
     tr_live_wait(&run->live, "waiting for the first shape of a table that the rules take");
     return subscribe(run, err);
 }
@@ -208,6 +220,21 @@ static int serve_held(struct tr_run *run, struct tr_error *err)
     return blocked;
 }
 
+/*
+ * The first record after a resume that is older than tombstones are kept: deletes that came between
+ * may be gone from the topic, and their rows still in the store.
+ */
+static void look_at_age(struct tr_part *part, const struct tr_kafka_message *message)
+{
+    int64_t age_ms = tr_clock_wall_us() / 1000 - message->timestamp_ms;
+    part->look_at_age = false;
+    if (message->timestamp_ms > 0 && age_ms > TOMBSTONES_KEPT_MS)
+        tr_log(TR_LOG_WARN, "consumer",
+               "away for longer than tombstones are kept: verify or rebuild the store",
+               TR_STR("topic", part->topic_name), TR_INT("partition", part->partition),
+               TR_INT("offset", message->offset), TR_INT("age_s", age_ms / 1000), TR_END);
+}
+
 /* A failed one and those behind it go back: they are read again after a restart. */
 static void give_back(struct tr_run *run, size_t from, size_t count)
 {
@@ -229,6 +256,8 @@ static int route_all(struct tr_run *run, size_t count, struct tr_error *err)
         if (part == NULL)
             return tr_error_set(err, TR_EBUG, "a message of a partition that we never had");
         tr_count(&part->read, 1);
+        if (part->look_at_age)
+            look_at_age(part, message);
     }
     for (size_t i = 0; rc == 0 && i < count; i++) {
         struct tr_kafka_message *message = &run->messages[i];

@@ -13,6 +13,7 @@
 
 struct tr_run {
     struct tr_session session;
+    char pipeline_id[24]; /* that everything here belongs to */
     struct tr_live live;
     struct tr_meters meters;
     struct tr_http_server *http;

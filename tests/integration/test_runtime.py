@@ -10,6 +10,7 @@ import os
 import shutil
 import sys
 import tempfile
+import threading
 import time
 import unittest
 import uuid
@@ -500,6 +501,38 @@ class Group(RuntimeCase):
         again = account["read"] + self.total(status, "read") - 16 * 400
         self.assertGreaterEqual(again, account["released"])
         self.assertEqual(self.stop(second)["dead"], 0)
+
+    def test_nothing_is_passed_over_while_members_come_and_go(self):
+        self.begin()
+        steady = self.program("steady").start()
+        self.caught_up(steady)
+        stop = threading.Event()
+        written = []
+
+        def write():
+            while not stop.is_set():
+                number = len(written)
+                self.hand.row(self.database, "t", number, f"row {number}")
+                written.append(number)
+                if number % 100 == 0:
+                    time.sleep(0.003)
+        writer = threading.Thread(target=write)
+        writer.start()
+        try:
+            for turn in range(8 if tr.FULL else 4):
+                guest = self.program(f"guest{turn}").start()
+                guest.wait_status(lambda status: len(status["partitions"]) > 0, "partitions")
+                time.sleep(1)
+                self.stop(guest)
+        finally:
+            stop.set()
+            writer.join()
+        self.hand.flush()
+        self.caught_up(steady)
+        rows = self.store.rows()
+        missing = [number for number in written if number not in rows]
+        self.assertEqual(missing[:10], [], f"{len(missing)} of {len(written)} rows")
+        self.stop(steady)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@
 #define BUCKETS 65536
 #define PROGRESS_MAX 1024
 #define PATH_BYTES 1024
+#define LOG_BUFFER (64u << 20)
 
 struct row {
     struct row *next;
@@ -32,7 +33,8 @@ struct tr_sink {
     const struct tr_fake_settings *settings;
     char pipeline[128], consumer[128];
     bool read_only;
-    FILE *log;            /* NULL = memory only */
+    FILE *log; /* NULL = memory only */
+    char *log_buffer;
     pthread_mutex_t lock; /* all below */
     struct row *rows[BUCKETS];
     struct tr_fake_counts counts;
@@ -148,6 +150,10 @@ static int open_folder(struct tr_sink *sink, struct tr_error *err)
     sink->log = sink->read_only ? NULL : fopen(path, "a");
     if (!sink->read_only && sink->log == NULL)
         return tr_error_set_native(err, TR_ESTORE, errno, "fake: %s", path);
+    /* Whole batches by one write each: two processes may share the log. */
+    sink->log_buffer = sink->log == NULL ? NULL : malloc(LOG_BUFFER);
+    if (sink->log_buffer != NULL)
+        setvbuf(sink->log, sink->log_buffer, _IOFBF, LOG_BUFFER);
     return 0;
 }
 
@@ -162,6 +168,7 @@ static void close_sink(struct tr_sink *sink)
     }
     if (sink->log != NULL)
         fclose(sink->log);
+    free(sink->log_buffer);
     pthread_mutex_destroy(&sink->lock);
     free(sink);
 }
