@@ -2,9 +2,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "internal.h"
 #include "json_writer.h"
 #include "log.h"
-#include "internal.h"
 
 #define ARENA_CHUNK_BYTES ((size_t)8 << 10)
 #define ARENA_BYTES_MAX ((size_t)64 << 20) /* 4,096 columns with thousands of labels */
