@@ -35,7 +35,8 @@ class Kafka(Watch):
     def __init__(self, topic, changes):
         super().__init__("Kafka", changes)
         self.child = subprocess.Popen(
-            ["kcat", "-C", "-b", tr.places()["KAFKA_BOOTSTRAP"], "-t", topic, "-o", "end", "-u", "-q",
+            ["kcat", "-C", "-b", tr.places()["KAFKA_BOOTSTRAP"], "-t", topic, "-o", "end", "-u",
+             "-q",
              "-X", "fetch.wait.max.ms=10", "-f", "%s\n"], stdout=subprocess.PIPE, text=True)
 
     def watch(self):

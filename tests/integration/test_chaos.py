@@ -20,6 +20,11 @@ POINTS = {"capture": ("before-produce", "after-ack"),
 FAST_GROUPS = {"session.timeout.ms": "6000", "heartbeat.interval.ms": "1000"}
 
 
+def has_partitions(count):
+    """For wait_status: whether the consumer has that many."""
+    return lambda status: len(status.get("partitions") or []) == count
+
+
 class Chaos(tr.Case):
     def setUp(self):
         super().setUp()
@@ -172,13 +177,13 @@ class Chaos(tr.Case):
         with writer:
             time.sleep(3)
             second = pipe.another(store, f"{store}-2").start()
-            second.wait_status(lambda one: len(one.get("partitions") or []) == 2, "two partitions", 60)
-            first.wait_status(lambda one: len(one.get("partitions") or []) == 2, "two partitions", 60)
+            second.wait_status(has_partitions(2), "two partitions", 60)
+            first.wait_status(has_partitions(2), "two partitions", 60)
             time.sleep(2)
             second.kill()
-            first.wait_status(lambda one: len(one.get("partitions") or []) == 4, "four partitions", 60)
+            first.wait_status(has_partitions(4), "four partitions", 60)
             second.start()
-            second.wait_status(lambda one: len(one.get("partitions") or []) == 2, "two partitions", 60)
+            second.wait_status(has_partitions(2), "two partitions", 60)
             self.assertEqual(first.stop(), 0, first.tail())
             self.finish(pipe, writer)
 

@@ -54,7 +54,8 @@ class Stores(tr.Case):
             " la VARCHAR(20) CHARACTER SET latin1)",
             "INSERT INTO {db}.t VALUES (18446744073709551615, 'ä\\n\"', REPEAT('x', 60000),"
             " -12345678901234.5, 1.5e-30, 1e300, x'00ff', 'b', 'p,q', '2024-02-29 01:02:03.456789',"
-            " '9999-12-31', '-838:59:59.00', '{{\"a\": [1, {{\"b\": null}}]}}', -1, b'1', 2024, '€ß')",
+            " '9999-12-31', '-838:59:59.00', '{{\"a\": [1, {{\"b\": null}}]}}', -1, b'1', 2024,"
+            " '€ß')",
             "SET sql_mode=''", "INSERT INTO {db}.t (id, dt, da) VALUES (1, 0, '2024-00-00')")
         pipe.assert_equal()
         tr.sql(f"ALTER TABLE {shop}.t ADD COLUMN added DATETIME(3)",
@@ -107,7 +108,8 @@ class Stores(tr.Case):
                f"DROP TABLE {shop}.u")
         pipe.wait_caught_up()
         pipe.assert_equal()
-        self.assertEqual(self.rows(pipe, "SELECT (SELECT count(*) FROM t), (SELECT count(*) FROM u)"),
+        counts = "SELECT (SELECT count(*) FROM t), (SELECT count(*) FROM u)"
+        self.assertEqual(self.rows(pipe, counts),
                          [(1, 0)])
         for program in pipe.consumers():
             program.stop()
@@ -146,7 +148,8 @@ class Stores(tr.Case):
         self.assertEqual(total(program.status(), "dead"), 1)
         letters = dead_letters(pipe, store)
         self.assertEqual([json.loads(one)["pk.id"] for one, _ in letters], [key])
-        for name in ("topic", "partition", "offset", "version", "class", "reason", "consumer", "time"):
+        for name in ("topic", "partition", "offset", "version", "class", "reason", "consumer",
+                     "time"):
             self.assertIn(f"tailrace-{name}=", letters[0][1])
 
     def test_a_value_that_sqlite_refuses(self):

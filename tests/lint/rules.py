@@ -80,7 +80,7 @@ def file_sizes(tree):
             continue
         count = len(tree.lines(path))
         if count > FILE_LINES_MAX:
-            yield f"{path}:{FILE_LINES_MAX}: {count} lines; split the file ({FILE_LINES_MAX} at most)"
+            yield f"{path}:{FILE_LINES_MAX}: {count} lines ({FILE_LINES_MAX} at most); split it"
 
 
 def c_functions(lines):

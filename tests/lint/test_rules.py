@@ -37,8 +37,8 @@ class RuleTest(unittest.TestCase):
             consumers__redis__c_Dc="\n#  include <hiredis.h>\n#include <sqlite3.h>\n",
             common__http__d_Dc="#include <curl/curl.h>\n",
             common__json__e_Dc="#include <jansson.h>\n")
-        self.assert_found(found, "capture/encode/a.c:1: <mysql.h>", "common/json/e.c:1: <jansson.h>",
-                          "consumers/redis/c.c:3: <sqlite3.h>")
+        self.assert_found(found, "capture/encode/a.c:1: <mysql.h>",
+                          "common/json/e.c:1: <jansson.h>", "consumers/redis/c.c:3: <sqlite3.h>")
 
     def test_own_includes(self):
         found = self.check(
@@ -47,7 +47,8 @@ class RuleTest(unittest.TestCase):
             capture__y__y_Dc='#include "x.h"\n#include "z.h"\n#include <y.h>\n',
             consumers__z__z_Dc='#include "z.h"\n#include "y.h"\n')
         self.assert_found(found, "capture/y/y.c:2: capture must not include z.h of consumers",
-                          "common/x/x.c:1: common must not", "consumers/z/z.c:2: consumers must not")
+                          "common/x/x.c:1: common must not",
+                          "consumers/z/z.c:2: consumers must not")
 
     def test_file_sizes(self):
         long = "int x;\n" * 801
@@ -88,7 +89,8 @@ class RuleTest(unittest.TestCase):
         self.assert_found(found, *[f"common/a.c:{n}: '" for n in range(1, 6)])
 
     def test_typedefs(self):
-        found = self.check("typedefs", common__a_Dh="typedef struct tr_x tr_x;\ntypedef int tr_f(int);\n")
+        text = "typedef struct tr_x tr_x;\ntypedef int tr_f(int);\n"
+        found = self.check("typedefs", common__a_Dh=text)
         self.assert_found(found, "common/a.h:1: no typedef")
 
     def test_header_form(self):

@@ -113,7 +113,8 @@ class Writer:
     def values(self):
         number = self.random.randrange(-1 << 40, 1 << 40)
         decimal = f"{self.random.randrange(10 ** 9)}.{self.random.randrange(1000):03d}"
-        stamp = f"2024-01-{self.random.randint(1, 28):02d} 12:00:00.{self.random.randrange(1000):03d}"
+        day, milli = self.random.randint(1, 28), self.random.randrange(1000)
+        stamp = f"2024-01-{day:02d} 12:00:00.{milli:03d}"
         return number, self.text(), decimal, stamp
 
     def text(self):
