@@ -40,7 +40,10 @@ static int delivery_failure(const struct tr_to_kafka *to, struct tr_error *err)
                             "the broker refused a record as too large (%s): raise the topic's "
                             "max.message.bytes",
                             to->failure);
-    return tr_error_set(err, to->failed, "a record was not delivered: %s", to->failure);
+    return tr_error_set(err, to->failed,
+                        "a record was not delivered: %s; if a topic was deleted, start again: it "
+                        "is made anew, and what was not acknowledged is sent again",
+                        to->failure);
 }
 
 /* ---- life ----------------------------------------------------------------------------------- */

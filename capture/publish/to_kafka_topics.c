@@ -135,6 +135,36 @@ static int register_topic(struct tr_to_kafka *to, struct tr_topic_state *state, 
     return rc;
 }
 
+/* The lowest and highest offset of a partition, waiting while the brokers can't be reached. */
+static int watermarks(struct tr_to_kafka *to, const char *topic, int32_t partition, int64_t *low,
+                      int64_t *high, struct tr_error *err)
+{
+    int attempt = 0;
+    int rc;
+    while ((rc = tr_kafka_watermarks(to->producer, topic, partition, low, high, err)) ==
+           TR_EKAFKA_RETRY) {
+        rc = tr_to_kafka_again(to, &attempt, err);
+        if (rc != 0)
+            return rc;
+    }
+    return rc;
+}
+
+/* Whether nothing was ever written to the topic: somebody has made it anew, or we were stopped
+ * before its first record. */
+static int never_written(struct tr_to_kafka *to, const char *topic, int32_t partitions, bool *never,
+                         struct tr_error *err)
+{
+    int rc = 0;
+    *never = true;
+    for (int32_t i = 0; rc == 0 && *never && i < partitions; i++) {
+        int64_t low, high;
+        rc = watermarks(to, topic, i, &low, &high, err);
+        *never = rc == 0 && high == 0;
+    }
+    return rc;
+}
+
 int tr_to_kafka_ready(struct tr_to_kafka *to, struct tr_topic_state *state, struct tr_error *err)
 {
     if (state->ready)
@@ -147,9 +177,12 @@ int tr_to_kafka_ready(struct tr_to_kafka *to, struct tr_topic_state *state, stru
         if (rc == 0)
             rc = describe(to, state->topic.name, &info, err);
     }
+    bool anew = !was_there;
+    if (rc == 0 && was_there && state->registered)
+        rc = never_written(to, state->topic.name, info.partitions, &anew, err);
     if (rc != 0)
         return rc;
-    if (was_there && state->registered && info.partitions < state->topic.partitions)
+    if (!anew && state->registered && info.partitions < state->topic.partitions)
         return tr_error_set(
             err, TR_ESTATE,
             "topic %s has %d partitions, and %d are registered in %s: it is not "
@@ -159,7 +192,7 @@ int tr_to_kafka_ready(struct tr_to_kafka *to, struct tr_topic_state *state, stru
     rc = fit_batches(to, state, err);
     /* A topic made anew gets a new incarnation, so that stores don't take its offsets for the old.
      */
-    if (rc == 0 && (!state->registered || !was_there))
+    if (rc == 0 && (!state->registered || anew))
         rc = register_topic(to, state, info.partitions, err);
     state->ready = rc == 0;
     return rc;
@@ -171,13 +204,7 @@ int tr_to_kafka_check_empty(struct tr_to_kafka *to, const char *topic, struct tr
     int rc = describe(to, topic, &info, err);
     for (int32_t i = 0; rc == 0 && info.exists && i < info.partitions; i++) {
         int64_t low, high;
-        int attempt = 0;
-        while ((rc = tr_kafka_watermarks(to->producer, topic, i, &low, &high, err)) ==
-               TR_EKAFKA_RETRY) {
-            rc = tr_to_kafka_again(to, &attempt, err);
-            if (rc != 0)
-                return rc;
-        }
+        rc = watermarks(to, topic, i, &low, &high, err);
         if (rc == 0 && high > low)
             return tr_error_set(
                 err, TR_ESTATE,

@@ -137,11 +137,15 @@ struct best_key {
     uint32_t count, best_count;
     bool usable;
     bool has_primary;
+    bool has_maps; /* the key that the map calls primary is among them */
     char name[256];
 };
 
-static void close_key(struct best_key *keys)
+static void close_key(struct best_key *keys, const struct tr_binlog_table *table)
 {
+    if (keys->usable && keys->count == table->primary_key_count &&
+        memcmp(keys->columns, table->primary_key, keys->count * sizeof keys->columns[0]) == 0)
+        keys->has_maps = true;
     if (keys->usable && keys->count > 0 &&
         (keys->best_count == 0 || keys->count < keys->best_count)) {
         memcpy(keys->best, keys->columns, sizeof keys->best);
@@ -155,7 +159,7 @@ static void take_key_column(struct best_key *keys, const struct tr_binlog_table 
                             MYSQL_ROW row)
 {
     if (strcmp(keys->name, row[0]) != 0) {
-        close_key(keys);
+        close_key(keys, table);
         snprintf(keys->name, sizeof keys->name, "%s", row[0]);
     }
     if (strcmp(row[0], "PRIMARY") == 0)
@@ -184,9 +188,11 @@ static int choose_key(struct tr_source *source, const struct tr_binlog_table *ta
     MYSQL_ROW row;
     while ((row = mysql_fetch_row(result)) != NULL)
         take_key_column(&keys, table, row);
-    close_key(&keys);
+    close_key(&keys, table);
     mysql_free_result(result);
-    if (keys.has_primary || keys.best_count > key_max)
+    /* Keys that came and went since the map was written say nothing about its rows. */
+    bool later = table->primary_key_count > 0 && !keys.has_maps;
+    if (keys.has_primary || later || keys.best_count > key_max)
         return 0;
     memcpy(key, keys.best, keys.best_count * sizeof *key);
     *key_count = keys.best_count;

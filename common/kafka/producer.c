@@ -93,6 +93,8 @@ static int make_conf(rd_kafka_conf_t **conf, const struct tr_kafka_producer_conf
         /* The topic's own limit decides, and capture asks for it. */
         {"message.max.bytes", "1000000000"},
         {"message.timeout.ms", "0"},
+        /* A topic that is deleted under us must not come back with the broker's own settings. */
+        {"allow.auto.create.topics", "false"},
         {"queue.buffering.max.kbytes", kbytes},
         {"queue.buffering.max.messages", "10000000"},
         {"log.connection.close", "false"},

@@ -1,0 +1,115 @@
+#!/usr/bin/python3
+"""tailrace-capture where the source's tables change under it: keys, names, shapes, topics."""
+
+import signal
+
+import tr
+from test_capture import CONFIGURATION, events, topic
+
+
+class Changes(tr.Case):
+    """Statements that change what a table is, read late, twice, or before a restart."""
+
+    def running(self):
+        pipe = self.pipeline(stores=[])
+        shop = pipe.database("shop")
+        pipe.start_capture()
+        pipe.capture.wait_status(lambda status: status["state"] == "running", "running")
+        return pipe, shop
+
+    def needs_snapshot(self, pipe):
+        """The tables that status marks."""
+        pipe.wait_captured()
+        return {one["table"].split(".")[1] for one in pipe.capture.status()["tables"]
+                if one.get("needs_snapshot") is not None}
+
+    def test_changed_key_marks_the_table(self):
+        pipe, shop = self.running()
+        columns = "(a INT NOT NULL, b INT NOT NULL, c INT NOT NULL"
+        tables = {
+            "drops": (f"{columns}, UNIQUE u (a), UNIQUE v (b, c))",
+                      ["ALTER TABLE {} DROP KEY u"]),
+            "drops_column": (f"{columns}, UNIQUE u (a), UNIQUE v (b, c))",
+                             ["ALTER TABLE {} DROP COLUMN a, ADD COLUMN a INT"]),
+            "adds": (f"{columns}, UNIQUE v (b, c))", ["CREATE UNIQUE INDEX u ON {} (a)"]),
+            "same": (f"{columns}, UNIQUE u (a), KEY v (b, c))", ["ALTER TABLE {} DROP KEY v"]),
+            "emptied": (f"{columns}, PRIMARY KEY (a))",
+                        ["DROP TABLE {}", "CREATE TABLE {} " + columns + ", PRIMARY KEY (b))"]),
+        }
+        for name, (definition, changes) in tables.items():
+            tr.sql(f"CREATE TABLE {shop}.{name} {definition}",
+                   f"INSERT INTO {shop}.{name} (a, b, c) VALUES (1, 2, 3)",
+                   *[one.format(f"{shop}.{name}") for one in changes],
+                   f"INSERT INTO {shop}.{name} (a, b, c) VALUES (4, 5, 6)")
+        self.assertEqual(self.needs_snapshot(pipe), {"drops", "drops_column", "adds"})
+
+    def test_key_that_changed_before_a_restart(self):
+        pipe, shop = self.running()
+        tr.sql(f"CREATE TABLE {shop}.k (a INT NOT NULL, b INT NOT NULL, PRIMARY KEY (a))",
+               f"INSERT INTO {shop}.k VALUES (1, 2)",
+               f"ALTER TABLE {shop}.k DROP PRIMARY KEY, ADD PRIMARY KEY (b)")
+        pipe.wait_captured()
+        self.assertEqual(pipe.capture.stop(), 0)
+        tr.sql(f"INSERT INTO {shop}.k VALUES (1, 3)")
+        pipe.start_capture()
+        pipe.wait_captured()
+        self.assertEqual(pipe.capture.stop(), 0)
+        rows = sorted((one for one in topic(f"db.{shop}") if one["value"]),
+                      key=lambda one: one["value"]["version"])
+        self.assertEqual([{name: value for name, value in one["key"].items() if "pk." in name}
+                          for one in rows], [{"pk.a": 1}, {"pk.b": 3}])
+
+    def test_json_stays_json_when_the_table_is_altered_again(self):
+        """The catalogue is ahead of the log: it can't say any more which column is JSON."""
+        pipe, shop = self.running()
+        tr.sql(f"CREATE TABLE {shop}.j (id INT PRIMARY KEY, doc JSON)",
+               f"INSERT INTO {shop}.j VALUES (1, '{{\"n\": 1}}')")
+        pipe.wait_captured()
+        pipe.capture.child.send_signal(signal.SIGSTOP)
+        tr.sql(f"ALTER TABLE {shop}.j COMMENT = 'x'",
+               f"INSERT INTO {shop}.j VALUES (2, '{{\"n\": 2}}')",
+               f"ALTER TABLE {shop}.j ADD COLUMN v INT",
+               f"INSERT INTO {shop}.j VALUES (3, '{{\"n\": 3}}', 1)",
+               f"ALTER TABLE {shop}.j ADD COLUMN w INT")
+        pipe.capture.child.send_signal(signal.SIGCONT)
+        pipe.wait_captured()
+        self.assertEqual(pipe.capture.stop(), 0)
+        rows = events(f"db.{shop}")
+        self.assertEqual([one["data"]["doc"] for one in rows], [{"n": 1}, {"n": 2}, {"n": 3}])
+        self.assertEqual(rows[0]["schema_id"], rows[1]["schema_id"])
+
+    def test_statements_on_a_table_called_user(self):
+        pipe, shop = self.running()
+        tr.sql(f"CREATE TABLE {shop}.user (id INT PRIMARY KEY)",
+               f"CREATE OR REPLACE USER {pipe.name}@localhost IDENTIFIED BY 'unseen'",
+               f"DROP USER {pipe.name}@localhost", f"DROP TABLE {shop}.user")
+        pipe.wait_captured()
+        self.assertEqual(pipe.capture.stop(), 0)
+        found = [one["text"] for one in topic(f"tailrace.{pipe.name}.schema-changes")]
+        self.assertFalse([one for one in found if "unseen" in one])
+        self.assertEqual(len([one for one in found if "TABLE" in one]), 2, found)
+
+    def test_topics_that_collide(self):
+        pipe, shop = self.running()
+        dotted = shop.replace("_", ".")
+        tr.sql(f"CREATE TABLE {shop}.a (id INT PRIMARY KEY)", f"INSERT INTO {shop}.a VALUES (1)")
+        pipe.wait_captured()
+        self.assertEqual(pipe.capture.stop(), 0)
+        rules = [f"{shop}.*", f"`{dotted}`.*"]
+        pipe.configure(capture={"tables": rules})
+        tr.sql(f"CREATE DATABASE `{dotted}`", f"CREATE TABLE `{dotted}`.a (id INT PRIMARY KEY)",
+               f"INSERT INTO `{dotted}`.a VALUES (1)")
+        pipe.databases.append(f"`{dotted}`")
+        for done in (pipe.capture.run("check"), pipe.capture.run("run", "--stop-at-end")):
+            self.assertEqual(done.returncode, CONFIGURATION, done.stderr)
+            self.assertIn("'.' and '_'", done.stderr)
+        pipe.configure(capture={"tables": [rules[0], {"table": rules[1], "topic": f"{shop}-2"}]})
+        done = pipe.capture.run("check")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        done = pipe.capture.run("run", "--stop-at-end")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(len(events(f"{shop}-2")), 1)
+
+
+if __name__ == "__main__":
+    tr.main()
