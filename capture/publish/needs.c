@@ -64,7 +64,7 @@ static int append(struct tr_needs *needs, struct tr_slice name, int64_t version,
         needs->capacity = capacity;
     }
     size_t reason_length;
-    char *name_copy = strndup(name.data, name.length);
+    char *name_copy = strndup(name.length == 0 ? "" : name.data, name.length);
     char *reason_copy = copy_reason(reason, &reason_length);
     if (name_copy == NULL || reason_copy == NULL) {
         free(name_copy);

@@ -8,6 +8,8 @@ import subprocess
 import sys
 import time
 
+import jsonschema
+
 import tr
 from writer import Writer
 
@@ -305,9 +307,22 @@ class Stream(tr.Case):
         self.assertEqual(sorted((one["partition"], one["value"]["type"]) for one in markers),
                          sorted((part, kind) for part in range(4)
                                 for kind in ("table-truncate", "table-drop")))
-        ddl = [one["value"]["query"].split()[0].upper()
-               for one in topic(f"tailrace.{pipe.name}.schema-changes")]
-        self.assertEqual(ddl, ["CREATE", "TRUNCATE", "DROP"])
+        changes = topic(f"tailrace.{pipe.name}.schema-changes")
+        self.assertEqual([one["value"]["query"].split()[0].upper() for one in changes],
+                         ["CREATE", "TRUNCATE", "DROP"])
+        self.assert_valid("event", [one["value"] for one in records if one["value"] is not None])
+        self.assert_valid("key", [one["key"] for one in records])
+        self.assert_valid("schema-change", [one["value"] for one in changes])
+        for one in self.control(pipe):
+            self.assert_valid(one["key"][0], [{"key": one["key"], "value": one["value"]}])
+
+    def assert_valid(self, name, values):
+        """What is in Kafka is what schemas/ says."""
+        text = (tr.ROOT / "schemas" / f"{name}.schema.json").read_text()
+        validator = jsonschema.Draft202012Validator(json.loads(text))
+        for value in values:
+            errors = [error.message for error in validator.iter_errors(value)]
+            self.assertEqual(errors, [], value)
 
     def test_control_says_things_before_they_are_used(self):
         pipe, shop = self.running()
