@@ -6,6 +6,7 @@
 #include <strings.h>
 
 #include "encode.h"
+#include "hash.h"
 #include "json_writer.h"
 #include "log.h"
 #include "reader.h"
@@ -269,6 +270,58 @@ static int add_history(struct statement_state *state, struct tr_error *err)
     return tr_buf_check(text, "a batch", err);
 }
 
+/* ---- temporary tables -------------------------------------------------------------------------
+ *
+ * A session in another format than ROW logs what it does to temporary tables, and TRUNCATE of one
+ * reads like that of the captured table of the same name. So who made one is kept in mind. */
+
+static struct tr_reader_temporary *find_temporary(struct tr_reader *reader, uint32_t thread,
+                                                  uint64_t name)
+{
+    for (size_t i = 0; i < TR_READER_TEMPORARIES; i++)
+        if (reader->temporaries[i].name == name && reader->temporaries[i].thread == thread)
+            return &reader->temporaries[i];
+    return NULL;
+}
+
+/* Never 0. */
+static uint64_t hash_name(struct tr_slice database, struct tr_slice table)
+{
+    return (tr_hash_fnv1a(database.data, database.length) * 31 +
+            tr_hash_fnv1a(table.data, table.length)) |
+           1;
+}
+
+static bool is_temporary(struct statement_state *state, struct tr_slice database,
+                         struct tr_slice table)
+{
+    return find_temporary(state->reader, state->query.thread_id, hash_name(database, table)) !=
+           NULL;
+}
+
+/* After this statement the session has (or no longer has) temporary tables of these names. */
+static void note_temporaries(struct statement_state *state)
+{
+    struct tr_reader *reader = state->reader;
+    const struct tr_statement *statement = &state->statement;
+    bool made = statement->temporary && statement->kind == TR_STATEMENT_OTHER;
+    bool gone = statement->kind == TR_STATEMENT_DROP_TABLE ||
+                statement->kind == TR_STATEMENT_ALTER_SAFE ||
+                statement->kind == TR_STATEMENT_ALTER_RISKY;
+    for (uint32_t i = 0; (made || gone) && i < statement->table_count; i++) {
+        struct tr_slice database = statement->tables[i].database;
+        struct tr_slice table = statement->tables[i].table;
+        uint64_t name = hash_name(database, table);
+        struct tr_reader_temporary *there = find_temporary(reader, state->query.thread_id, name);
+        if (there != NULL)
+            there->name = 0;
+        if (!made || !captured(reader, database, table))
+            continue;
+        reader->temporaries[reader->temporary_next++ % TR_READER_TEMPORARIES] =
+            (struct tr_reader_temporary){state->query.thread_id, name};
+    }
+}
+
 /* ---- kinds of statements ----------------------------------------------------------------------
  */
 
@@ -285,9 +338,12 @@ static int remove_tables(struct statement_state *state, enum tr_event_type type,
                             "and rebuild the stores",
                             TR_STATEMENT_TABLES_MAX);
     int rc = 0;
-    for (uint32_t i = 0; rc == 0 && i < statement->table_count; i++)
-        rc = remove_rows(state, type, statement->tables[i].database, statement->tables[i].table,
-                         err);
+    for (uint32_t i = 0; rc == 0 && i < statement->table_count; i++) {
+        struct tr_slice database = statement->tables[i].database;
+        struct tr_slice table = statement->tables[i].table;
+        if (!is_temporary(state, database, table))
+            rc = remove_rows(state, type, database, table, err);
+    }
     return rc;
 }
 
@@ -349,13 +405,14 @@ static int not_as_rows(struct tr_slice database, struct tr_slice table, struct t
                         (int)table.length, table.data);
 }
 
-static int dml(const struct statement_state *state, struct tr_error *err)
+static int dml(struct statement_state *state, struct tr_error *err)
 {
     const struct tr_statement *statement = &state->statement;
     if (statement->temporary)
         return 0;
     for (uint32_t i = 0; i < statement->table_count; i++)
-        if (captured(state->reader, statement->tables[i].database, statement->tables[i].table))
+        if (captured(state->reader, statement->tables[i].database, statement->tables[i].table) &&
+            !is_temporary(state, statement->tables[i].database, statement->tables[i].table))
             return not_as_rows(statement->tables[i].database, statement->tables[i].table, err);
     if (statement->tables_unknown &&
         tr_rules_may_match_database(state->reader->rules, state->query.database))
@@ -475,6 +532,8 @@ int tr_reader_statement(struct tr_reader *reader, const struct tr_binlog_event *
         lower_names(&state.statement);
     if (rc == 0)
         rc = carry_out(&state, err);
+    if (rc == 0)
+        note_temporaries(&state);
     if (rc == 0 && reader->group.open && reader->group.standalone)
         rc = tr_group_commit(&reader->group, reader->batch, err);
     return rc;

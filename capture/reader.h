@@ -22,6 +22,7 @@
 
 #define TR_READER_DOMAINS_MAX 64
 #define TR_READER_COUNTERS 256
+#define TR_READER_TEMPORARIES 256
 
 /* The newest GTID of each domain. */
 struct tr_reader_gtids {
@@ -30,6 +31,12 @@ struct tr_reader_gtids {
         uint64_t sequence;
     } items[TR_READER_DOMAINS_MAX];
     size_t count;
+};
+
+/* A temporary table that a session keeps under a captured table's name. */
+struct tr_reader_temporary {
+    uint32_t thread;
+    uint64_t name; /* hash of both parts; 0 = free */
 };
 
 struct tr_reader {
@@ -69,6 +76,9 @@ struct tr_reader {
         const struct tr_shape *shape;
         struct tr_metric *rows;
     } counters[TR_READER_COUNTERS]; /* the tables' row counters, by the shape's address */
+    /* Only sessions that don't log rows have temporary tables in the log; the oldest makes room. */
+    struct tr_reader_temporary temporaries[TR_READER_TEMPORARIES];
+    size_t temporary_next;
     bool recheck_cascades;          /* a statement may have made one */
     int64_t looked_us;              /* when the head was asked for, monotonic */
 };

@@ -218,7 +218,7 @@ static int read_create(struct reader *reader)
     reader->statement->temporary = tokens_skip(tokens, "TEMPORARY");
     if (tokens_skip(tokens, "TABLE") || tokens_skip(tokens, "SEQUENCE")) {
         if (reader->statement->temporary)
-            return 0;
+            return set_table(reader, TR_STATEMENT_OTHER);
         if (replace)
             return set_table(reader, TR_STATEMENT_ALTER_RISKY);
         return has_select(*tokens) ? set_table(reader, TR_STATEMENT_DML) : 0;

@@ -89,6 +89,28 @@ class Changes(tr.Case):
         self.assertFalse([one for one in found if "unseen" in one])
         self.assertEqual(len([one for one in found if "TABLE" in one]), 2, found)
 
+    def test_temporary_table_of_a_captured_table_s_name(self):
+        pipe, shop = self.running()
+        tr.sql(f"CREATE TABLE {shop}.a (id INT PRIMARY KEY)", f"INSERT INTO {shop}.a VALUES (1)")
+        link = tr.connect(database=shop)
+        with link, link.cursor() as cursor:
+            for one in ("SET SESSION binlog_format=MIXED", "CREATE TEMPORARY TABLE a (id INT)",
+                        "INSERT INTO a VALUES (7)", "TRUNCATE a", "DROP TABLE a",
+                        "SET SESSION binlog_format=ROW", "CREATE TEMPORARY TABLE a (id INT)",
+                        "INSERT INTO a VALUES (8)", "TRUNCATE a", "DROP TABLE a",
+                        "INSERT INTO a VALUES (2)"):
+                cursor.execute(one)
+        pipe.wait_captured()
+        self.assertEqual([one["type"] for one in events(f"db.{shop}")], ["insert", "insert"])
+        link = tr.connect(database=shop)
+        with link, link.cursor() as cursor:
+            cursor.execute("SET SESSION binlog_format=MIXED")
+            cursor.execute("TRUNCATE a")
+        pipe.wait_captured()
+        self.assertEqual(pipe.capture.stop(), 0)
+        self.assertEqual({one["type"] for one in events(f"db.{shop}")},
+                         {"insert", "table-truncate"})
+
     def test_topics_that_collide(self):
         pipe, shop = self.running()
         dotted = shop.replace("_", ".")

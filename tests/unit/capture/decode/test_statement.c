@@ -120,7 +120,7 @@ static void harmless_definitions(void **state)
     static const struct expectation all[] = {
         {"CREATE TABLE t (a INT DEFAULT 1)", TR_STATEMENT_OTHER, "", ""},
         {"CREATE TABLE t LIKE u", TR_STATEMENT_OTHER, "", ""},
-        {"CREATE TEMPORARY TABLE t SELECT 1", TR_STATEMENT_OTHER, "", "t"},
+        {"CREATE TEMPORARY TABLE t SELECT 1", TR_STATEMENT_OTHER, "d.t", "t"},
         {"CREATE DATABASE x", TR_STATEMENT_OTHER, "", ""},
         {"CREATE OR REPLACE VIEW v AS SELECT 1", TR_STATEMENT_OTHER, "", ""},
         {"CREATE DEFINER=`a`@`b` TRIGGER x BEFORE INSERT ON t FOR EACH ROW DELETE FROM u",
