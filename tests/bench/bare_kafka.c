@@ -52,6 +52,22 @@ static rd_kafka_t *connect_to(const char *bootstrap, const char *linger)
     return kafka;
 }
 
+static void create_topic(rd_kafka_t *kafka, const char *name, int partitions)
+{
+    char why[256];
+    rd_kafka_NewTopic_t *topic = rd_kafka_NewTopic_new(name, partitions, 1, why, sizeof(why));
+    rd_kafka_queue_t *queue = rd_kafka_queue_new(kafka);
+    rd_kafka_CreateTopics(kafka, &topic, 1, NULL, queue);
+    rd_kafka_event_t *event = rd_kafka_queue_poll(queue, 30000);
+    if (event == NULL || rd_kafka_event_error(event) != 0) {
+        fprintf(stderr, "bare_kafka: cannot create topic %s\n", name);
+        exit(1);
+    }
+    rd_kafka_event_destroy(event);
+    rd_kafka_queue_destroy(queue);
+    rd_kafka_NewTopic_destroy(topic);
+}
+
 static void fill(char *text, size_t length, int64_t number)
 {
     uint64_t random = (uint64_t)number * 0x9e3779b97f4a7c15U + 1;
@@ -86,6 +102,7 @@ int main(int argc, char **argv)
     for (int i = 0; i < TEXTS; i++)
         fill(texts + (size_t)i * length, length, i);
     rd_kafka_t *kafka = connect_to(argv[1], argc > 6 ? argv[6] : "2");
+    create_topic(kafka, argv[2], partitions);
     rd_kafka_topic_t *topic = rd_kafka_topic_new(kafka, argv[2], NULL);
     int64_t start = tr_clock_mono_us();
     for (int64_t i = 0; i < count; i++) {
@@ -95,8 +112,13 @@ int main(int argc, char **argv)
                      "{\"database\":\"bench\",\"table\":\"sbtest1\",\"pk.id\":%lld}", (long long)i);
         while (rd_kafka_produce(topic, (int32_t)(i % partitions), RD_KAFKA_MSG_F_COPY,
                                 texts + (size_t)(i % TEXTS) * length, length, key,
-                                (size_t)key_length, NULL) != 0)
+                                (size_t)key_length, NULL) != 0) {
+            if (rd_kafka_last_error() != RD_KAFKA_RESP_ERR__QUEUE_FULL) {
+                fprintf(stderr, "bare_kafka: %s\n", rd_kafka_err2str(rd_kafka_last_error()));
+                return 1;
+            }
             rd_kafka_poll(kafka, 10);
+        }
         if (i % 64 == 0)
             rd_kafka_poll(kafka, 0);
     }
