@@ -207,7 +207,13 @@ static bool is_history(struct tr_slice text)
     static const char *const modifiers[] = {"OR", "REPLACE", NULL};
     static const char *const secret[] = {"USER", "ROLE", "SERVER", NULL};
     char word[32];
-    if (!next_word(&text, word, sizeof(word)) || !is_one_of(word, verbs))
+    bool any = next_word(&text, word, sizeof(word));
+    if (any && strcmp(word, "SET") == 0) { /* SET STATEMENT name = value FOR statement */
+        while (any && strcmp(word, "FOR") != 0)
+            any = next_word(&text, word, sizeof(word));
+        any = any && next_word(&text, word, sizeof(word));
+    }
+    if (!any || !is_one_of(word, verbs))
         return false;
     bool more;
     do {

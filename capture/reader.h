@@ -79,8 +79,8 @@ struct tr_reader {
     /* Only sessions that don't log rows have temporary tables in the log; the oldest makes room. */
     struct tr_reader_temporary temporaries[TR_READER_TEMPORARIES];
     size_t temporary_next;
-    bool recheck_cascades;          /* a statement may have made one */
-    int64_t looked_us;              /* when the head was asked for, monotonic */
+    bool recheck_cascades; /* a statement may have made one */
+    int64_t looked_us;     /* when the head was asked for, monotonic */
 };
 
 int tr_reader_init(struct tr_reader *reader, struct tr_error *err) TR_MUST_CHECK;

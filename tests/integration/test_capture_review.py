@@ -82,12 +82,15 @@ class Changes(tr.Case):
         pipe, shop = self.running()
         tr.sql(f"CREATE TABLE {shop}.user (id INT PRIMARY KEY)",
                f"CREATE OR REPLACE USER {pipe.name}@localhost IDENTIFIED BY 'unseen'",
-               f"DROP USER {pipe.name}@localhost", f"DROP TABLE {shop}.user")
+               f"SET PASSWORD FOR {pipe.name}@localhost = PASSWORD('unseen')",
+               f"SET STATEMENT max_statement_time=100 FOR ALTER TABLE {shop}.user ADD v INT",
+               f"SET STATEMENT max_statement_time=100 FOR ALTER USER {pipe.name}@localhost "
+               "IDENTIFIED BY 'unseen'", f"DROP USER {pipe.name}@localhost", f"DROP TABLE {shop}.user")
         pipe.wait_captured()
         self.assertEqual(pipe.capture.stop(), 0)
         found = [one["text"] for one in topic(f"tailrace.{pipe.name}.schema-changes")]
         self.assertFalse([one for one in found if "unseen" in one])
-        self.assertEqual(len([one for one in found if "TABLE" in one]), 2, found)
+        self.assertEqual(len([one for one in found if "TABLE" in one]), 3, found)
 
     def test_temporary_table_of_a_captured_table_s_name(self):
         pipe, shop = self.running()
