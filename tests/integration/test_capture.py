@@ -431,7 +431,9 @@ class Stream(tr.Case):
         status = json.loads(done.stdout)
         self.assertEqual(set(live) - {"trouble"}, set(status) - {"trouble"})
         self.assertEqual(status["state"], "stopped")
-        self.assertEqual(status["position"], live["position"])
+        # Others may write to this server too: we are where the live one was, or behind it.
+        self.assertGreaterEqual(tr.parse_position(status["position"]),
+                                tr.parse_position(live["position"]))
         self.assertEqual(status["tables"], [{"table": f"{shop}.a", "rows": None}])
         self.assertIsNone(status["rows_per_s"])
 
