@@ -9,7 +9,6 @@
 #include "store.h"
 
 #define VERSION_DIGITS 16
-#define VERSION_PREFIX "tailrace:v:{"
 #define SCAN_COUNT 1000
 
 static void version_text(char out[VERSION_DIGITS], int64_t version)
@@ -23,9 +22,9 @@ static void version_text(char out[VERSION_DIGITS], int64_t version)
 static void append_version_key(struct rd_connection *connection, struct tr_slice key)
 {
     char header[24];
-    int used = snprintf(header, sizeof(header), "$%zu\r\n", key.length + sizeof(VERSION_PREFIX));
+    int used = snprintf(header, sizeof(header), "$%zu\r\n", key.length + sizeof(RD_VERSION_PREFIX));
     tr_buf_append(&connection->out, header, (size_t)used);
-    tr_buf_append(&connection->out, VERSION_PREFIX, sizeof(VERSION_PREFIX) - 1);
+    tr_buf_append(&connection->out, RD_VERSION_PREFIX, sizeof(RD_VERSION_PREFIX) - 1);
     tr_buf_append_slice(&connection->out, key);
     tr_buf_append(&connection->out, "}\r\n", 3);
 }
@@ -56,6 +55,56 @@ static void poison(const struct tr_sink_batch *batch, struct tr_sink_result *res
     result->reason = tr_arena_copy(batch->arena, text, strlen(text));
 }
 
+/* Keys are made of the columns that were the key when the table was first seen. Under other names
+ * they may be the same columns, renamed; in another place or of another type they are not. */
+static int check_shape(const struct rd_table *table, const struct tr_shape *shape,
+                       struct tr_error *err)
+{
+    const struct tr_shape *mine = table->shape;
+    bool same = shape == mine || shape->key_count == mine->key_count;
+    for (uint32_t i = 0; same && shape != mine && i < shape->key_count; i++)
+        same = shape->key[i] == mine->key[i] &&
+               shape->columns[shape->key[i]].type == mine->columns[mine->key[i]].type;
+    if (same)
+        return 0;
+    return tr_error_set(err, TR_EPOISON,
+                        "the table's key has changed: shape %" PRId64 " has another than %" PRId64
+                        ", of which Redis keys are made",
+                        shape->schema_id, mine->schema_id);
+}
+
+static bool begins(struct tr_slice key, struct tr_slice prefix)
+{
+    return key.length >= prefix.length && memcmp(key.data, prefix.data, prefix.length) == 0;
+}
+
+static int make_key(struct tr_sink_lane *lane, const struct rd_table *table,
+                    const struct tr_sink_record *rec, struct tr_error *err)
+{
+    tr_buf_reset(&lane->key);
+    int code = check_shape(table, rec->shape, err);
+    if (code == 0)
+        code = rd_template_key(&table->template, rec->shape, rec->key, &lane->key, err);
+    if (code != 0)
+        return code;
+    struct tr_slice key = {lane->key.data, lane->key.length};
+    if (begins(key, TR_SLICE(RD_VERSION_PREFIX)) || begins(key, TR_SLICE(RD_STORE_PREFIX)))
+        return tr_error_set(err, TR_EPOISON,
+                            "the row's key begins as this program's own keys do; give the table a "
+                            "`key:` with a prefix");
+    return 0;
+}
+
+static int check_size(const struct rd_connection *connection, const struct tr_sink_record *rec,
+                      struct tr_error *err)
+{
+    if ((int64_t)rec->data.length <= connection->value_bytes_max)
+        return 0;
+    return tr_error_set(err, TR_EPOISON,
+                        "the row has %zu bytes, this Redis takes %" PRId64 " (proto-max-bulk-len)",
+                        rec->data.length, connection->value_bytes_max);
+}
+
 /* Writes a record's command; one that can't be sent is settled at once as POISON. */
 static void prepare(struct tr_sink_lane *lane, const struct tr_sink_batch *batch, size_t index,
                     struct tr_sink_result *result)
@@ -64,15 +113,11 @@ static void prepare(struct tr_sink_lane *lane, const struct tr_sink_batch *batch
     const struct rd_table *table = rec->table->user;
     struct tr_error err;
     tr_error_reset(&err);
-    tr_buf_reset(&lane->key);
     result->status = TR_SINK_RETRY;
     result->reason = NULL;
-    int code = rd_template_key(&table->template, rec->key, &lane->key, &err);
-    if (code == 0 && (int64_t)rec->data.length > lane->connection.value_bytes_max)
-        code =
-            tr_error_set(&err, TR_EPOISON,
-                         "the row has %zu bytes, this Redis takes %" PRId64 " (proto-max-bulk-len)",
-                         rec->data.length, lane->connection.value_bytes_max);
+    int code = make_key(lane, table, rec, &err);
+    if (code == 0)
+        code = check_size(&lane->connection, rec, &err);
     if (code != 0)
         poison(batch, result, &err);
     else
@@ -182,7 +227,7 @@ static void append_scan(struct rd_connection *connection, const char *cursor, co
                         struct tr_buf *pattern)
 {
     tr_buf_reset(pattern);
-    tr_buf_append(pattern, VERSION_PREFIX, sizeof(VERSION_PREFIX) - 1);
+    tr_buf_append(pattern, RD_VERSION_PREFIX, sizeof(RD_VERSION_PREFIX) - 1);
     for (const char *at = prefix; *at != '\0'; at++) {
         if (strchr("*?[]\\^", *at) != NULL)
             tr_buf_append_char(pattern, '\\');
@@ -205,7 +250,7 @@ static size_t append_sweeps(struct rd_connection *connection, const redisReply *
     size_t count = 0;
     for (size_t i = 0; i < keys->elements; i++) {
         const redisReply *name = keys->element[i];
-        size_t prefix = sizeof(VERSION_PREFIX) - 1;
+        size_t prefix = sizeof(RD_VERSION_PREFIX) - 1;
         if ((size_t)name->len < prefix + 1)
             continue;
         struct tr_slice key = {name->str + prefix, (size_t)name->len - prefix - 1};

@@ -93,21 +93,39 @@ int rd_receive(struct rd_connection *connection, redisReply **reply, struct tr_e
     return 0;
 }
 
-static bool starts(const redisReply *reply, const char *word)
+/* Redis 7 gives a script's error as it is; older ones have it inside a sentence of their own,
+ * "ERR Error running script (call to f_…): @user_script:1: @user_script: 1: -OOM command not…". */
+static bool says(const redisReply *reply, const char *code)
 {
-    return reply->str != NULL && strncmp(reply->str, word, strlen(word)) == 0;
+    static const char wrapped[] = "ERR Error running script";
+    if (reply->str == NULL)
+        return false;
+    if (strncmp(reply->str, code, strlen(code)) == 0)
+        return true;
+    if (strncmp(reply->str, wrapped, sizeof(wrapped) - 1) != 0)
+        return false;
+    const char *found = strstr(reply->str, code);
+    return found != NULL && (found[-1] == ' ' || found[-1] == '-');
 }
 
 int rd_reply_error(const redisReply *reply, struct tr_error *err)
 {
-    static const char *const passing[] = {"OOM",      "LOADING",   "BUSY",        "MASTERDOWN",
-                                          "READONLY", "NOSCRIPT",  "CLUSTERDOWN", "TRYAGAIN",
-                                          "MISCONF",  "NOREPLICAS"};
+    static const char *const passing[] = {"OOM",
+                                          "LOADING",
+                                          "BUSY",
+                                          "MASTERDOWN",
+                                          "READONLY",
+                                          "NOSCRIPT",
+                                          "CLUSTERDOWN",
+                                          "TRYAGAIN",
+                                          "MISCONF",
+                                          "NOREPLICAS",
+                                          "ERR max number of clients reached"};
     for (size_t i = 0; i < sizeof(passing) / sizeof(passing[0]); i++) {
-        if (starts(reply, passing[i]))
+        if (says(reply, passing[i]))
             return tr_error_set(err, TR_ESTORE_RETRY, "redis: %s", reply->str);
     }
-    if (starts(reply, "WRONGTYPE"))
+    if (says(reply, "WRONGTYPE"))
         return tr_error_set(err, TR_EPOISON, "redis: %s", reply->str);
     return tr_error_set(err, TR_ESTORE, "redis: %s", reply->str != NULL ? reply->str : "error");
 }

@@ -5,6 +5,7 @@
  * key as hash tag). Versions are 16 digits, compared as text.
  */
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/time.h>
@@ -39,6 +40,13 @@ const char *const rd_script_texts[RD_SCRIPTS] = {
                            "return 0 end\n"
                            "for i=2,#ARGV,2 do redis.call('HSET',KEYS[1],ARGV[i],ARGV[i+1]) end\n"
                            "return 1",
+    /* KEYS store; ARGV pipeline id, field, version. A floor only rises: another process may have
+     * raised it further. 0 as above. */
+    [RD_SCRIPT_FLOOR] = "if redis.call('HGET',KEYS[1],'pipeline_id')~=ARGV[1] then return 0 end\n"
+                        "local v=redis.call('HGET',KEYS[1],ARGV[2])\n"
+                        "if not v or tonumber(v)<tonumber(ARGV[3]) then\n"
+                        "redis.call('HSET',KEYS[1],ARGV[2],ARGV[3]) end\n"
+                        "return 1",
 };
 
 const char rd_script_hashes[RD_SCRIPTS][41] = {
@@ -46,6 +54,7 @@ const char rd_script_hashes[RD_SCRIPTS][41] = {
     [RD_SCRIPT_DELETE] = "df0ca3f5afb39f43ca6098c0fa1b138c73188edd",
     [RD_SCRIPT_SWEEP] = "f83a28d9bcd4d7f2fc7ce2347e53255436b0cce9",
     [RD_SCRIPT_PROGRESS] = "8f9d335d34735929a14a3bb3a6a047618d4735e0",
+    [RD_SCRIPT_FLOOR] = "2023bef9d93373eb31bcbc7cdbea840deeabe939",
 };
 
 /* ---- redis://[user[:password]@]host[:port][/db] and unix:///path[?db=n] ---------------------- */
@@ -94,6 +103,30 @@ static bool parse_credentials(const char *text, size_t length, struct endpoint *
             copy_part(to->password, sizeof(to->password), colon + 1, length - user - 1));
 }
 
+/* host, host:port, [ipv6] or [ipv6]:port */
+static bool parse_address(const char *host, const char *end, struct endpoint *to)
+{
+    bool bracket = host < end && *host == '[';
+    const char *close = bracket ? memchr(host, ']', (size_t)(end - host)) : NULL;
+    const char *from = bracket && close != NULL ? close + 1 : host;
+    const char *colon = memrchr(from, ':', (size_t)(end - from));
+    const char *host_end = colon != NULL ? colon : end;
+    char *stop = NULL;
+    to->port = 6379;
+    if (bracket && (close == NULL || host_end != close + 1))
+        return false;
+    if (colon != NULL) {
+        long port = strtol(colon + 1, &stop, 10);
+        if (stop != end || port <= 0 || port > 65535)
+            return false;
+        to->port = (int)port;
+    }
+    host += bracket;
+    host_end -= bracket;
+    return host_end > host &&
+           copy_part(to->host, sizeof(to->host), host, (size_t)(host_end - host));
+}
+
 static bool parse_tcp(const char *text, struct endpoint *to)
 {
     const char *slash = strchr(text, '/');
@@ -101,24 +134,14 @@ static bool parse_tcp(const char *text, struct endpoint *to)
     const char *at = memrchr(text, '@', length);
     if (at != NULL && !parse_credentials(text, (size_t)(at - text), to))
         return false;
-    const char *host = at != NULL ? at + 1 : text;
-    const char *host_end = text + length;
-    const char *colon = memrchr(host, ':', (size_t)(host_end - host));
-    char *end = NULL;
-    to->port = 6379;
-    if (colon != NULL) {
-        to->port = (int)strtol(colon + 1, &end, 10);
-        if (end != host_end || to->port <= 0 || to->port > 65535)
-            return false;
-        host_end = colon;
-    }
     if (slash != NULL && slash[1] != '\0') {
-        to->db = (int)strtol(slash + 1, &end, 10);
-        if (*end != '\0' || to->db < 0)
+        char *end = NULL;
+        long db = strtol(slash + 1, &end, 10);
+        if (*end != '\0' || db < 0 || db > INT_MAX)
             return false;
+        to->db = (int)db;
     }
-    return host_end > host &&
-           copy_part(to->host, sizeof(to->host), host, (size_t)(host_end - host));
+    return parse_address(at != NULL ? at + 1 : text, text + length, to);
 }
 
 static int parse_url(const struct redis_settings *settings, struct endpoint *to,

@@ -6,6 +6,7 @@
 #include "log.h"
 #include "store.h"
 
+#define TTL_MAX_MS (36500LL * 86400 * 1000) /* Redis refuses what leads beyond its clock */
 #define TEMPLATE_DEFAULT "{database}:{table}:{pk}"
 
 static const struct tr_option redis_options[] = {
@@ -29,7 +30,7 @@ static const struct tr_option redis_options[] = {
      .def = "1d",
      .offset = offsetof(struct redis_settings, delete_marker_ttl_ms),
      .min = 1000,
-     .max = INT64_MAX,
+     .max = TTL_MAX_MS,
      .help = "How long a deleted row's version is kept, as the guard against late changes."},
     {.key = "connect_timeout",
      .type = TR_OPT_DURATION,
@@ -54,8 +55,7 @@ static void sink_close(struct tr_sink *sink)
         return;
     while (sink->tables != NULL) {
         struct rd_table *table = sink->tables;
-        sink->tables = table->next;
-        table->source->user = NULL;
+        sink->tables = table->next; /* its source is the runtime's, and may be gone already */
         rd_template_done(&table->template);
         free(table);
     }
@@ -104,7 +104,7 @@ static int read_rule(const struct tr_node *settings, const char *pattern, int64_
     if (strcmp(value, "json") != 0)
         return tr_node_error(settings, err, "%s: value must be json, not %s", pattern, value);
     const char *ttl = tr_node_text(settings, "ttl", NULL);
-    if (ttl != NULL && !tr_option_duration(ttl, ttl_ms))
+    if (ttl != NULL && (!tr_option_duration(ttl, ttl_ms) || *ttl_ms > TTL_MAX_MS))
         return tr_node_error(settings, err, "%s: ttl %s is no duration (30s, 5m, 1h, 7d)", pattern,
                              ttl);
     return 0;
@@ -127,6 +127,7 @@ static int table_settings(struct rd_table *table, const struct tr_shape *shape,
             return code;
         key = tr_node_text(settings, "key", TEMPLATE_DEFAULT);
     }
+    table->shape = shape;
     return rd_template_parse(&table->template, key, shape, err);
 }
 

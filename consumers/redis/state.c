@@ -96,7 +96,7 @@ void rd_state_append_floor(struct rd_connection *connection, const struct tr_sin
     tr_buf_append_char(&field, ',');
     tr_json_text(&field, table->table);
     tr_buf_append_char(&field, ']');
-    rd_script(connection, RD_SCRIPT_PROGRESS, 1, 3);
+    rd_script(connection, RD_SCRIPT_FLOOR, 1, 3);
     rd_argument_text(connection, connection->sink->state_key);
     rd_argument_text(connection, connection->sink->pipeline_id);
     rd_argument(connection, (struct tr_slice){field.data, field.length});

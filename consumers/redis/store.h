@@ -3,9 +3,10 @@
  *
  * Beside the rows a Redis holds, for one pipeline and consumer:
  *
- *     tailrace:v:{<key>}                       the version of a row: 16 digits, `d` behind when
- * deleted tailrace:store:<pipeline>:<consumer>     hash: pipeline, pipeline_id, consumer,
- * generation, format, floor:["db","table"], progress:["topic","inc",n]
+ *     tailrace:v:{<key>}                    the version of a row: 16 digits, `d` behind if deleted
+ *     tailrace:store:<pipeline>:<consumer>  hash: pipeline, pipeline_id, consumer, generation,
+ *                                           format, floor:["db","table"],
+ * progress:["topic","inc",n]
  *
  * One connection per lane and one of the main thread's, each used by its owner only.
  */
@@ -31,6 +32,7 @@ struct redis_settings {
 struct rd_table {
     struct rd_table *next;
     struct tr_sink_table *source;
+    const struct tr_shape *shape; /* the one that the template was made for */
     struct rd_template template;
     int64_t ttl_ms; /* 0 = for ever */
 };
@@ -57,6 +59,10 @@ struct tr_sink {
     struct rd_connection main;
 };
 
+/* What begins so is ours: no row's key may. */
+#define RD_VERSION_PREFIX "tailrace:v:{"
+#define RD_STORE_PREFIX "tailrace:store:"
+
 struct tr_sink_lane {
     struct rd_connection connection;
     struct tr_buf key;
@@ -68,7 +74,14 @@ void rd_argument(struct rd_connection *connection, struct tr_slice text);
 void rd_argument_text(struct rd_connection *connection, const char *text);
 void rd_argument_int(struct rd_connection *connection, int64_t number);
 /* Starts `EVALSHA script` with that many keys and arguments to follow. */
-enum rd_script { RD_SCRIPT_SET, RD_SCRIPT_DELETE, RD_SCRIPT_SWEEP, RD_SCRIPT_PROGRESS, RD_SCRIPTS };
+enum rd_script {
+    RD_SCRIPT_SET,
+    RD_SCRIPT_DELETE,
+    RD_SCRIPT_SWEEP,
+    RD_SCRIPT_PROGRESS,
+    RD_SCRIPT_FLOOR,
+    RD_SCRIPTS
+};
 void rd_script(struct rd_connection *connection, enum rd_script script, size_t keys,
                size_t arguments);
 /* Sends what was collected. On failure the connection is closed. */

@@ -117,6 +117,24 @@ static int parse_text(struct parser *parser)
     return add_part(parser, false, 0, literal_start);
 }
 
+/* `{a}{b}` and `{a}-{b}` would give different rows one key: 1-2, 3 and 1, 2-3. */
+static int check_separators(struct parser *parser)
+{
+    const struct rd_template *to = parser->to;
+    bool separated = true;
+    for (size_t i = 0; i < to->part_count; i++) {
+        const struct rd_part *part = &to->parts[i];
+        if (part->is_column && !separated)
+            return refuse(parser, "needs a : between two columns, as only that is never in a value",
+                          TR_SLICE(""));
+        if (part->is_column)
+            separated = false;
+        else if (memchr(part->literal.data, ':', part->literal.length) != NULL)
+            separated = true;
+    }
+    return 0;
+}
+
 static int finish(struct parser *parser)
 {
     struct rd_template *to = parser->to;
@@ -139,6 +157,9 @@ static int finish(struct parser *parser)
         if (!to->parts[i].is_column)
             at += to->parts[i].literal.length;
     }
+    code = check_separators(parser);
+    if (code != 0)
+        return code;
     bool begins = to->part_count > 0 && !to->parts[0].is_column;
     to->prefix = strndup(to->text, begins ? to->parts[0].literal.length : 0);
     return to->prefix != NULL ? 0 : tr_error_set(parser->err, TR_ENOMEM, "redis: no memory");
@@ -170,21 +191,19 @@ void rd_template_done(struct rd_template *template)
 
 /* ---- keys ------------------------------------------------------------------------------------ */
 
-static void append_value(const struct rd_template *template, const struct tr_json_value *value,
-                         struct tr_buf *out)
+static bool is_text(enum tr_sql_type type)
 {
-    size_t start = out->length;
-    if (value->type == TR_JSON_STRING)
-        tr_json_unescape(value, out);
-    else
-        tr_buf_append_slice(out, value->text);
-    if (!template->encode || out->failed)
-        return;
+    return type > TR_SQL_YEAR;
+}
+
+/* Encoded behind the plain text from `start` on, then moved over it. */
+static void encode(struct tr_buf *out, size_t start)
+{
     size_t length = out->length - start;
-    if (memchr(out->data + start, '%', length) == NULL &&
-        memchr(out->data + start, ':', length) == NULL)
+    if (out->failed || length == 0 ||
+        (memchr(out->data + start, '%', length) == NULL &&
+         memchr(out->data + start, ':', length) == NULL))
         return;
-    /* Encoded behind the plain text, then moved over it. */
     size_t plain_end = out->length;
     for (size_t i = 0; i < length; i++) {
         char c = out->data[start + i];
@@ -197,17 +216,54 @@ static void append_value(const struct rd_template *template, const struct tr_jso
     out->length = start + encoded;
 }
 
-int rd_template_key(const struct rd_template *template, struct tr_slice record_key,
-                    struct tr_buf *out, struct tr_error *err)
+static int append_value(const struct rd_template *template, const struct tr_shape_column *column,
+                        const struct tr_json_value *value, struct tr_buf *out, struct tr_error *err)
 {
-    struct tr_json_value values[KEY_COLUMNS_MAX], name;
+    size_t start = out->length;
+    if (value->type == TR_JSON_NULL && !template->encode && is_text(column->type))
+        return tr_error_set(err, TR_EPOISON,
+                            "NULL in %.*s, the only key column, could be a text too; give the "
+                            "table a `key:` with {table} in it",
+                            (int)column->name.length, column->name.data);
+    if (value->type == TR_JSON_NULL) {
+        tr_buf_append(out, "%null", 5);
+        return 0;
+    }
+    if (value->type == TR_JSON_STRING)
+        tr_json_unescape(value, out);
+    else
+        tr_buf_append_slice(out, value->text);
+    if (template->encode)
+        encode(out, start);
+    return 0;
+}
+
+/* `name` is `"pk.<column>"`. */
+static bool is_key_column(const struct tr_shape *shape, uint32_t index,
+                          const struct tr_json_value *name)
+{
+    if (index >= shape->key_count)
+        return false;
+    struct tr_slice column = shape->columns[shape->key[index]].name_json;
+    return name->text.length == column.length + 3 &&
+           memcmp(name->text.data + 4, column.data + 1, column.length - 1) == 0;
+}
+
+static int read_values(const struct rd_template *template, const struct tr_shape *shape,
+                       struct tr_slice record_key, struct tr_json_value *values,
+                       struct tr_error *err)
+{
     struct tr_event_key_cursor cursor;
+    struct tr_json_value name;
     uint32_t count = 0;
-    int got;
+    int got = 0;
     tr_event_key_enter(&cursor, record_key);
-    while ((got = tr_event_key_next(&cursor, &name, &values[count], err)) == 1) {
-        if (++count == KEY_COLUMNS_MAX)
-            break;
+    while (count < KEY_COLUMNS_MAX &&
+           (got = tr_event_key_next(&cursor, &name, &values[count], err)) == 1) {
+        if (!is_key_column(shape, count++, &name))
+            return tr_error_set(err, TR_EPOISON,
+                                "%.*s of the record's key is not in the key of the table's shape",
+                                (int)name.text.length, name.text.data);
     }
     if (got < 0)
         return err->code = TR_EPOISON;
@@ -215,19 +271,27 @@ int rd_template_key(const struct rd_template *template, struct tr_slice record_k
         return tr_error_set(err, TR_EPOISON,
                             "the record's key has %u columns, the template needs %u", count,
                             template->key_count);
-    for (size_t i = 0; i < template->part_count; i++) {
+    return 0;
+}
+
+int rd_template_key(const struct rd_template *template, const struct tr_shape *shape,
+                    struct tr_slice record_key, struct tr_buf *out, struct tr_error *err)
+{
+    struct tr_json_value values[KEY_COLUMNS_MAX];
+    int code = read_values(template, shape, record_key, values, err);
+    for (size_t i = 0; code == 0 && i < template->part_count; i++) {
         const struct rd_part *part = &template->parts[i];
         if (!part->is_column) {
             tr_buf_append_slice(out, part->literal);
-        } else if (part->column != RD_PK) {
-            append_value(template, &values[part->column], out);
-        } else {
-            for (uint32_t j = 0; j < count; j++) {
-                if (j > 0)
-                    tr_buf_append_char(out, ':');
-                append_value(template, &values[j], out);
-            }
+            continue;
+        }
+        uint32_t first = part->column == RD_PK ? 0 : (uint32_t)part->column;
+        uint32_t last = part->column == RD_PK ? template->key_count - 1 : first;
+        for (uint32_t j = first; code == 0 && j <= last; j++) {
+            if (j > first)
+                tr_buf_append_char(out, ':');
+            code = append_value(template, &shape->columns[shape->key[j]], &values[j], out, err);
         }
     }
-    return tr_buf_check(out, "a key", err);
+    return code != 0 ? code : tr_buf_check(out, "a key", err);
 }

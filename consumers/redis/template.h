@@ -3,8 +3,8 @@
  *
  * `{{` is a literal brace. The placeholders must name all key columns and nothing else, so that two
  * rows never share a key. With several placeholders (or a {pk} of several columns, joined by `:`)
- * the values'
- * `%` and `:` are percent-encoded, so that no value can look like a separator. Pure.
+ * the values' `%` and `:` are percent-encoded, and a `:` must stand between two columns, so that no
+ * value can look like a separator. NULL is `%null`. Pure.
  */
 #ifndef TR_REDIS_TEMPLATE_H
 #define TR_REDIS_TEMPLATE_H
@@ -33,8 +33,10 @@ struct rd_template {
 int rd_template_parse(struct rd_template *template, const char *text, const struct tr_shape *shape,
                       struct tr_error *err) TR_MUST_CHECK;
 void rd_template_done(struct rd_template *template);
-/* Appends the key of a record, from its Kafka key. TR_EPOISON when that has other columns. */
-int rd_template_key(const struct rd_template *template, struct tr_slice record_key,
-                    struct tr_buf *out, struct tr_error *err) TR_MUST_CHECK;
+/* Appends the key of a record, from its Kafka key, whose columns must be those of its shape.
+ * TR_EPOISON when they are not, or are not as many as the template's. */
+int rd_template_key(const struct rd_template *template, const struct tr_shape *shape,
+                    struct tr_slice record_key, struct tr_buf *out,
+                    struct tr_error *err) TR_MUST_CHECK;
 
 #endif

@@ -47,7 +47,7 @@ static void assert_key(const struct tr_shape *shape, const char *template_text,
     tr_error_reset(&err);
     tr_buf_init(&out, 4096);
     assert_int_equal(rd_template_parse(&template, template_text, shape, &err), 0);
-    assert_int_equal(rd_template_key(&template, tr_slice_of(record_key), &out, &err), 0);
+    assert_int_equal(rd_template_key(&template, shape, tr_slice_of(record_key), &out, &err), 0);
     tr_buf_append_char(&out, '\0');
     assert_string_equal(out.data, expected);
     tr_buf_done(&out);
@@ -74,7 +74,7 @@ static void keys_are_rendered(void **state)
     assert_key(f->one, "{database}:{table}:{pk}", one, "shop:or%3Ader:x%3A%25\n");
     assert_key(f->two, "{database}:{table}:{pk}", two, "shop:item:5:x%3A%25y");
     assert_key(f->two, "i:{pk}", two, "i:5:x%3A%25y");
-    assert_key(f->two, "{{{b}-{a}}", two, "{x%3A%25y-5}");
+    assert_key(f->two, "{{{b}-:{a}}", two, "{x%3A%25y-:5}");
 }
 
 static void bad_templates_are_refused(void **state)
@@ -83,6 +83,27 @@ static void bad_templates_are_refused(void **state)
     assert_refused(f->two, "x:{a}", "leaves out the key column b");
     assert_refused(f->one, "x:{b}:{c}", "names what is no key column: c");
     assert_refused(f->one, "x:{b", "{ without }");
+    assert_refused(f->two, "{a}{b}", "needs a : between two columns");
+    assert_refused(f->two, "x:{b}-{a}", "needs a : between two columns");
+}
+
+/* Two different keys never give one text. */
+static void encoding_keeps_keys_apart(void **state)
+{
+    struct fixture *f = *state;
+    assert_key(f->two, "{pk}", "{\"database\":\"\",\"table\":\"\",\"pk.a\":1,\"pk.b\":\"2:3\"}",
+               "1:2%3A3");
+    assert_key(f->two, "{pk}", "{\"database\":\"\",\"table\":\"\",\"pk.a\":1,\"pk.b\":\"2%3A3\"}",
+               "1:2%253A3");
+    assert_key(f->two, "{pk}", "{\"database\":\"\",\"table\":\"\",\"pk.a\":1,\"pk.b\":\"%%::\"}",
+               "1:%25%25%3A%3A");
+    assert_key(f->two, "{pk}", "{\"database\":\"\",\"table\":\"\",\"pk.a\":1,\"pk.b\":\"\"}", "1:");
+    assert_key(f->two, "{pk}", "{\"database\":\"\",\"table\":\"\",\"pk.a\":1,\"pk.b\":null}",
+               "1:%null");
+    assert_key(f->two, "{pk}", "{\"database\":\"\",\"table\":\"\",\"pk.a\":1,\"pk.b\":\"%null\"}",
+               "1:%25null");
+    assert_key(f->two, "{pk}",
+               "{\"database\":\"\",\"table\":\"\",\"pk.a\":1,\"pk.b\":\"\\u00e9 *?[\"}", "1:é *?[");
 }
 
 static void other_columns_are_poison(void **state)
@@ -95,7 +116,16 @@ static void other_columns_are_poison(void **state)
     tr_buf_init(&out, 4096);
     assert_int_equal(rd_template_parse(&template, "{a}:{b}", f->two, &err), 0);
     const char *key = "{\"database\":\"shop\",\"table\":\"item\",\"pk.a\":5}";
-    assert_int_equal(rd_template_key(&template, tr_slice_of(key), &out, &err), TR_EPOISON);
+    assert_int_equal(rd_template_key(&template, f->two, tr_slice_of(key), &out, &err), TR_EPOISON);
+    tr_error_reset(&err);
+    key = "{\"database\":\"shop\",\"table\":\"item\",\"pk.b\":5,\"pk.a\":5}";
+    assert_int_equal(rd_template_key(&template, f->two, tr_slice_of(key), &out, &err), TR_EPOISON);
+    assert_non_null(strstr(err.text, "pk.b"));
+    rd_template_done(&template);
+    tr_error_reset(&err);
+    assert_int_equal(rd_template_parse(&template, "{b}", f->one, &err), 0);
+    key = "{\"database\":\"shop\",\"table\":\"or:der\",\"pk.b\":null}";
+    assert_int_equal(rd_template_key(&template, f->one, tr_slice_of(key), &out, &err), TR_EPOISON);
     tr_buf_done(&out);
     rd_template_done(&template);
 }
@@ -104,6 +134,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(keys_are_rendered),
+        cmocka_unit_test(encoding_keeps_keys_apart),
         cmocka_unit_test(bad_templates_are_refused),
         cmocka_unit_test(other_columns_are_poison),
     };

@@ -1,0 +1,539 @@
+/*
+ * test_redis_faults.c - the Redis sink on a server of the test's own, which may be filled, killed
+ * and restarted: no memory, cut connections, loading, eviction, keys that look like patterns or
+ * like this program's own.
+ */
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "harness.h"
+#include "redis_sink.h"
+#include "store.h"
+
+#define ID "{\"name\":\"id\",\"type\":\"int\",\"nullable\":false}"
+#define NAME                                                                                       \
+    "{\"name\":\"name\",\"type\":\"varchar\",\"nullable\":false,\"length\":99,\"charset\":"        \
+    "\"utf8mb4\"}"
+#define ROWS 4000
+
+struct fixture {
+    char folder[64], socket[128], url[160];
+    pid_t server;
+    struct redis_settings settings;
+    struct harness h;
+    const struct tr_shape *shape;
+    struct tr_sink_table *table;
+    redisContext *redis; /* another client's */
+};
+
+/* ---- the server -------------------------------------------------------------------------------
+ */
+
+static void pause_ms(long ms)
+{
+    const struct timespec time = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+    nanosleep(&time, NULL);
+}
+
+static void start_server(struct fixture *f, const char *key_load_delay)
+{
+    f->server = fork();
+    if (f->server == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that crashes leaves none behind */
+        if (freopen("/dev/null", "w", stdout) == NULL || dup2(1, 2) < 0 || chdir(f->folder) != 0)
+            _exit(126);
+        execlp("redis-server", "redis-server", "--port", "0", "--unixsocket", f->socket, "--save",
+               "", "--appendonly", "no", "--loading-process-events-interval-bytes", "1024",
+               "--key-load-delay", key_load_delay, (char *)NULL);
+        _exit(127);
+    }
+    for (int tries = 0; tries < 300; tries++) {
+        f->redis = redisConnectUnix(f->socket);
+        if (f->redis != NULL && f->redis->err == 0)
+            return;
+        redisFree(f->redis);
+        pause_ms(20);
+    }
+    fail_msg("redis-server does not answer on %s", f->socket);
+}
+
+static void stop_server(struct fixture *f, int signal_number)
+{
+    int status;
+    redisFree(f->redis);
+    kill(f->server, signal_number);
+    assert_int_equal(waitpid(f->server, &status, 0), f->server);
+}
+
+static const char *ask(struct fixture *f, const char *command)
+{
+    static char out[512];
+    redisReply *reply = redisCommand(f->redis, command);
+    assert_non_null(reply);
+    if (reply->type == REDIS_REPLY_INTEGER)
+        snprintf(out, sizeof(out), "%lld", reply->integer);
+    else
+        snprintf(out, sizeof(out), "%s", reply->type == REDIS_REPLY_NIL ? "nil" : reply->str);
+    freeReplyObject(reply);
+    return out;
+}
+
+static int setup(void **state)
+{
+    struct fixture *f = calloc(1, sizeof(*f));
+    snprintf(f->folder, sizeof(f->folder), "/tmp/tailrace-test-XXXXXX");
+    assert_non_null(mkdtemp(f->folder));
+    snprintf(f->socket, sizeof(f->socket), "%s/socket", f->folder);
+    snprintf(f->url, sizeof(f->url), "unix://%s?db=3", f->socket);
+    f->settings = (struct redis_settings){.url = f->url,
+                                          .user = "",
+                                          .password = "",
+                                          .delete_marker_ttl_ms = 60000,
+                                          .connect_timeout_ms = 1000,
+                                          .timeout_ms = 10000};
+    start_server(f, "0");
+    ask(f, "SELECT 3");
+    harness_open(&f->h, &tr_redis_sink_ops, &f->settings);
+    f->shape = harness_shape(&f->h, "shop", "t", 1, "[" ID "]", "[\"id\"]");
+    f->table = harness_table(&f->h, f->shape, NULL);
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+    char dump[128];
+    harness_close(&f->h);
+    stop_server(f, SIGKILL);
+    snprintf(dump, sizeof(dump), "%s/dump.rdb", f->folder);
+    unlink(dump);
+    unlink(f->socket);
+    int code = rmdir(f->folder);
+    free(f);
+    return code;
+}
+
+static void add_rows(struct fixture *f, int64_t version)
+{
+    char pk[32], data[300];
+    for (int i = 0; i < ROWS; i++) {
+        snprintf(pk, sizeof(pk), "\"pk.id\":%d", i);
+        snprintf(data, sizeof(data), "{\"id\":%d,\"v\":%d,\"pad\":\"%0200d\"}", i, (int)version, i);
+        harness_add(&f->h, f->table, f->shape, version, pk, i % 10 == 9 ? NULL : data);
+    }
+}
+
+/* All rows of add_rows, and their versions. */
+static void assert_rows(struct fixture *f, int64_t version)
+{
+    char command[64], expected[300];
+    for (int i = 0; i < ROWS; i += 37) {
+        bool removed = i % 10 == 9;
+        snprintf(command, sizeof(command), "GET shop:t:%d", i);
+        snprintf(expected, sizeof(expected), "{\"id\":%d,\"v\":%d,\"pad\":\"%0200d\"}", i,
+                 (int)version, i);
+        assert_string_equal(ask(f, command), removed ? "nil" : expected);
+        snprintf(command, sizeof(command), "GET tailrace:v:{shop:t:%d}", i);
+        snprintf(expected, sizeof(expected), "%016d%s", (int)version, removed ? "d" : "");
+        assert_string_equal(ask(f, command), expected);
+    }
+}
+
+/* ---- servers in trouble -----------------------------------------------------------------------
+ */
+
+static void a_full_server_is_waited_for(void **state)
+{
+    struct fixture *f = *state;
+    add_rows(f, 1);
+    assert_int_equal(harness_apply(&f->h, 0), 0);
+    ask(f, "CONFIG SET maxmemory-policy noeviction");
+    ask(f, "CONFIG SET maxmemory 1");
+    add_rows(f, 2);
+    int code = harness_apply(&f->h, 0);
+    assert_int_equal(code != 0 ? code : (int)f->h.results[0].status,
+                     code != 0 ? TR_ESTORE_RETRY : (int)TR_SINK_RETRY);
+    assert_int_equal(f->h.ops->mark(f->h.lane, f->table, TR_EVENT_TABLE_SWEEP, 1, &f->h.err),
+                     TR_ESTORE_RETRY);
+    assert_non_null(strstr(f->h.err.text, "OOM"));
+    ask(f, "CONFIG SET maxmemory 0");
+    add_rows(f, 2);
+    assert_int_equal(harness_apply(&f->h, 0), 0);
+    for (int i = 0; i < ROWS; i++)
+        assert_int_equal(f->h.results[i].status, TR_SINK_APPLIED);
+    assert_rows(f, 2);
+}
+
+struct killer {
+    struct fixture *f;
+    atomic_bool stop;
+};
+
+/* Cuts every other client's connection again and again. */
+static void *cut_connections(void *context)
+{
+    struct killer *killer = context;
+    redisContext *redis = redisConnectUnix(killer->f->socket);
+    while (!atomic_load(&killer->stop)) {
+        freeReplyObject(redisCommand(redis, "CLIENT KILL TYPE normal"));
+        pause_ms(7);
+    }
+    redisFree(redis);
+    return NULL;
+}
+
+static void cut_connections_converge(void **state)
+{
+    struct fixture *f = *state;
+    struct killer killer = {.f = f};
+    pthread_t thread;
+    int cuts = 0, version = 1;
+    assert_int_equal(pthread_create(&thread, NULL, cut_connections, &killer), 0);
+    for (int tries = 0; cuts < 5 && tries < 300; tries++) {
+        add_rows(f, version);
+        int code = harness_apply(&f->h, 0);
+        assert_true(code == 0 || code == TR_ESTORE_RETRY);
+        cuts += code != 0;
+        version += code == 0;
+    }
+    atomic_store(&killer.stop, true);
+    pthread_join(thread, NULL);
+    assert_true(cuts > 0);
+    add_rows(f, version);
+    assert_int_equal(harness_apply(&f->h, 0), 0);
+    redisFree(f->redis);
+    f->redis = redisConnectUnix(f->socket);
+    ask(f, "SELECT 3");
+    assert_rows(f, version);
+}
+
+static void a_loading_server_is_waited_for(void **state)
+{
+    struct fixture *f = *state;
+    static struct harness second;
+    add_rows(f, 1);
+    assert_int_equal(harness_apply(&f->h, 0), 0);
+    ask(f, "SAVE");
+    stop_server(f, SIGKILL);
+    start_server(f, "400"); /* µs a key: a few seconds */
+    int code = harness_try_open(&second, &tr_redis_sink_ops, &f->settings);
+    assert_int_equal(code, TR_ESTORE_RETRY);
+    assert_non_null(strstr(second.err.text, "LOADING"));
+    tr_arena_done(&second.arena);
+    int waits = 0;
+    do {
+        add_rows(f, 2);
+        code = harness_apply(&f->h, 0);
+        assert_true(code == 0 || code == TR_ESTORE_RETRY);
+        waits += code != 0;
+        pause_ms(code != 0 ? 50 : 0);
+    } while (code != 0 && waits < 600);
+    assert_true(waits > 1); /* the lost connection, then LOADING */
+    ask(f, "SELECT 3");
+    assert_rows(f, 2);
+}
+
+static void an_emptied_server_is_noticed(void **state)
+{
+    struct fixture *f = *state;
+    add_rows(f, 1);
+    assert_int_equal(harness_apply(&f->h, 0), 0);
+    stop_server(f, SIGKILL);
+    start_server(f, "0");
+    ask(f, "SELECT 3");
+    add_rows(f, 2);
+    assert_int_equal(harness_apply(&f->h, 0), TR_ESTORE_RETRY);
+    add_rows(f, 2);
+    assert_int_equal(harness_apply(&f->h, 0), TR_ESTATE);
+    assert_non_null(strstr(f->h.err.text, "reset"));
+    assert_string_equal(ask(f, "DBSIZE"), "0");
+}
+
+static void eviction_is_refused_without_ttl(void **state)
+{
+    struct fixture *f = *state;
+    assert_int_equal(f->h.ops->check(f->h.sink, &f->h.err), 0);
+    ask(f, "CONFIG SET maxmemory-policy volatile-lru");
+    assert_int_equal(f->h.ops->check(f->h.sink, &f->h.err), TR_ECONFIG);
+    assert_non_null(strstr(f->h.err.text, "volatile-lru"));
+}
+
+/* ---- keys -------------------------------------------------------------------------------------
+ */
+
+static struct tr_sink_table *table_with(struct fixture *f, const struct tr_shape *shape,
+                                        const char *key, const char *ttl)
+{
+    static struct tr_node nodes[64];
+    static size_t used;
+    struct tr_node *map = &nodes[used++];
+    *map = (struct tr_node){.type = TR_NODE_MAP};
+    const char *pairs[][2] = {{"key", key}, {"ttl", ttl}};
+    for (int i = 0; i < 2; i++) {
+        if (pairs[i][1] == NULL)
+            continue;
+        struct tr_node *node = &nodes[used++];
+        *node = (struct tr_node){
+            .type = TR_NODE_SCALAR, .key = pairs[i][0], .text = pairs[i][1], .next = map->child};
+        map->child = node;
+    }
+    struct tr_sink_table *table = &f->h.tables[f->h.table_count++];
+    table->database = shape->database;
+    table->table = shape->table;
+    table->settings = map;
+    tr_error_reset(&f->h.err);
+    int code = f->h.ops->table(f->h.sink, table, shape, &f->h.err);
+    return code == 0 ? table : NULL;
+}
+
+static void prefixes_are_no_patterns(void **state)
+{
+    struct fixture *f = *state;
+    struct harness *h = &f->h;
+    const char *keys[] = {"a[bc]*?\\^:{id}", "ab:{id}", "ac-x:{id}", "a%5B:{id}"};
+    struct tr_sink_table *tables[4];
+    const struct tr_shape *shapes[4];
+    char name[8];
+    for (int i = 0; i < 4; i++) {
+        snprintf(name, sizeof(name), "glob%d", i);
+        shapes[i] = harness_shape(h, "shop", name, 1, "[" ID "]", "[\"id\"]");
+        tables[i] = table_with(f, shapes[i], keys[i], NULL);
+        assert_non_null(tables[i]);
+        assert_int_equal(harness_one(h, tables[i], shapes[i], 5, "\"pk.id\":1", "{\"id\":1}"),
+                         TR_SINK_APPLIED);
+    }
+    assert_string_equal(ask(f, "EXISTS a[bc]*?\\^:1 ab:1 ac-x:1 a%%5B:1"), "4");
+    assert_int_equal(h->ops->mark(h->lane, tables[0], TR_EVENT_TABLE_TRUNCATE, 9, &h->err), 0);
+    assert_string_equal(ask(f, "EXISTS ab:1 ac-x:1 a%%5B:1"), "3");
+    assert_string_equal(ask(f, "EXISTS a[bc]*?\\^:1"), "0");
+}
+
+static void keys_of_two_tables_never_meet(void **state)
+{
+    struct fixture *f = *state;
+    struct harness *h = &f->h;
+    const struct tr_shape *a = harness_shape(h, "shop", "a", 1, "[" ID "]", "[\"id\"]");
+    const struct tr_shape *b = harness_shape(h, "shop", "b", 1, "[" ID "]", "[\"id\"]");
+    assert_non_null(table_with(f, a, "row:{id}", NULL));
+    const char *meeting[] = {"row:{id}", "row:x:{id}", "ro{id}", "{id}", "row:{id}:b"};
+    for (size_t i = 0; i < sizeof(meeting) / sizeof(meeting[0]); i++) {
+        assert_null(table_with(f, b, meeting[i], NULL));
+        assert_int_equal(f->h.err.code, TR_ECONFIG);
+        assert_non_null(strstr(f->h.err.text, "can't be told apart"));
+    }
+    assert_non_null(table_with(f, b, "rows:{id}", NULL));
+}
+
+/* A value of the source's may say anything. */
+static void our_own_keys_are_not_overwritten(void **state)
+{
+    struct fixture *f = *state;
+    struct harness *h = &f->h;
+    struct tr_sink_state loaded;
+    h->ops->lane_close(h->lane); /* anew: no other table beside one without a prefix */
+    h->ops->close(h->sink);
+    h->table_count = 0;
+    memset(h->tables, 0, sizeof(h->tables));
+    assert_int_equal(h->ops->open(&h->sink, &h->context, &h->err), 0);
+    harness_load(h, &loaded);
+    assert_int_equal(h->ops->lane_open(h->sink, 0, &h->lane, &h->err), 0);
+    const struct tr_shape *shape = harness_shape(h, "shop", "n", 1, "[" NAME "]", "[\"name\"]");
+    struct tr_sink_table *t = table_with(f, shape, "{name}", NULL);
+    assert_non_null(t);
+    const char *names[] = {"tailrace:store:harness:redis", "tailrace:v:{x}"};
+    for (int i = 0; i < 2; i++) {
+        char pk[96], data[96];
+        snprintf(pk, sizeof(pk), "\"pk.name\":\"%s\"", names[i]);
+        snprintf(data, sizeof(data), "{\"name\":\"%s\"}", names[i]);
+        assert_int_equal(harness_one(h, t, shape, 1, pk, data), TR_SINK_POISON);
+        assert_int_equal(harness_one(h, t, shape, 2, pk, NULL), TR_SINK_POISON);
+    }
+    assert_string_equal(ask(f, "HGET tailrace:store:harness:redis pipeline"), "harness");
+    assert_int_equal(
+        harness_one(h, t, shape, 1, "\"pk.name\":\"tailrace:\\u0000*\"", "{\"name\":\"x\"}"),
+        TR_SINK_APPLIED);
+}
+
+static void a_changed_key_is_never_guessed(void **state)
+{
+    struct fixture *f = *state;
+    struct harness *h = &f->h;
+    const struct tr_shape *by_id =
+        harness_shape(h, "shop", "k", 1, "[" ID "," NAME "]", "[\"id\"]");
+    const struct tr_shape *by_name =
+        harness_shape(h, "shop", "k", 5, "[" ID "," NAME "]", "[\"name\"]");
+    const struct tr_shape *renamed = harness_shape(
+        h, "shop", "k", 9, "[{\"name\":\"no\",\"type\":\"int\",\"nullable\":false}," NAME "]",
+        "[\"no\"]");
+    struct tr_sink_table *t = harness_table(h, by_id, NULL);
+    const char *row = "{\"id\":1,\"name\":\"1\"}";
+    assert_int_equal(harness_one(h, t, by_id, 2, "\"pk.id\":1", row), TR_SINK_APPLIED);
+    assert_int_equal(harness_one(h, t, by_name, 6, "\"pk.name\":\"1\"", row), TR_SINK_POISON);
+    assert_non_null(strstr(h->results[0].reason, "key has changed"));
+    assert_int_equal(harness_one(h, t, by_id, 7, "\"pk.name\":\"1\"", NULL), TR_SINK_POISON);
+    assert_string_equal(ask(f, "GET shop:k:1"), row);
+    assert_int_equal(harness_one(h, t, renamed, 10, "\"pk.no\":1", "{\"no\":1,\"name\":\"1\"}"),
+                     TR_SINK_APPLIED);
+    assert_string_equal(ask(f, "GET shop:k:1"), "{\"no\":1,\"name\":\"1\"}");
+}
+
+static void percent_encoding_keeps_rows_apart(void **state)
+{
+    struct fixture *f = *state;
+    struct harness *h = &f->h;
+    const struct tr_shape *shape =
+        harness_shape(h, "shop", "p", 1, "[" ID "," NAME "]", "[\"id\",\"name\"]");
+    struct tr_sink_table *t = harness_table(h, shape, NULL);
+    const char *row = "{\"id\":-1,\"name\":\"50%:é\\n\"}";
+    assert_int_equal(harness_one(h, t, shape, 2, "\"pk.id\":-1,\"pk.name\":\"50%:é\\n\"", row),
+                     TR_SINK_APPLIED);
+    assert_int_equal(harness_one(h, t, shape, 2, "\"pk.id\":-1,\"pk.name\":\"50%3Aé\\n\"", "{}"),
+                     TR_SINK_APPLIED);
+    redisReply *reply = redisCommand(f->redis, "GET %s", "shop:p:-1:50%25%3Aé\n");
+    assert_string_equal(reply->str, row);
+    freeReplyObject(reply);
+}
+
+static void ttl_is_for_row_and_version(void **state)
+{
+    struct fixture *f = *state;
+    struct harness *h = &f->h;
+    const struct tr_shape *shape = harness_shape(h, "shop", "ttl", 1, "[" ID "]", "[\"id\"]");
+    struct tr_sink_table *t = table_with(f, shape, "cached:{id}", "300ms");
+    assert_non_null(t);
+    assert_int_equal(harness_one(h, t, shape, 5, "\"pk.id\":1", "{\"id\":1}"), TR_SINK_APPLIED);
+    assert_int_equal(harness_one(h, t, shape, 6, "\"pk.id\":2", NULL), TR_SINK_APPLIED);
+    assert_true(atoi(ask(f, "PTTL cached:1")) > 0);
+    assert_true(atoi(ask(f, "PTTL tailrace:v:{cached:1}")) > 0);
+    assert_true(atoi(ask(f, "PTTL tailrace:v:{cached:2}")) > 50000);
+    pause_ms(400);
+    assert_string_equal(ask(f, "EXISTS cached:1 tailrace:v:{cached:1}"), "0");
+    assert_int_equal(harness_one(h, t, shape, 5, "\"pk.id\":1", "{\"id\":1}"), TR_SINK_APPLIED);
+    assert_null(table_with(f, f->shape, "x:{id}", "9999999d"));
+    assert_int_equal(h->err.code, TR_ECONFIG);
+}
+
+/* ---- floors -----------------------------------------------------------------------------------
+ */
+
+/* Two processes share the store: the one that lags behind must not lower the other's floor. */
+static void floors_only_rise(void **state)
+{
+    struct fixture *f = *state;
+    struct harness *h = &f->h;
+    struct tr_sink_state loaded;
+    assert_int_equal(harness_one(h, f->table, f->shape, 30, "\"pk.id\":1", "{\"id\":1}"),
+                     TR_SINK_APPLIED);
+    assert_int_equal(h->ops->mark(h->lane, f->table, TR_EVENT_TABLE_SWEEP, 30, &h->err), 0);
+    assert_int_equal(h->ops->mark(h->lane, f->table, TR_EVENT_TABLE_TRUNCATE, 9, &h->err), 0);
+    harness_load(h, &loaded);
+    assert_int_equal(loaded.floors[0].version, 30);
+    assert_string_equal(ask(f, "GET shop:t:1"), "{\"id\":1}");
+}
+
+/* The runtime frees its tables before it closes the sink. */
+static void closing_leaves_the_runtimes_tables_alone(void **state)
+{
+    struct fixture *f = *state;
+    f->h.ops->lane_close(f->h.lane);
+    f->h.lane = NULL;
+    memset(f->h.tables, 0xff, sizeof(f->h.tables));
+    f->h.ops->close(f->h.sink);
+    assert_int_equal(*(const unsigned char *)&f->h.tables[0].user, 0xff);
+    assert_int_equal(f->h.ops->open(&f->h.sink, &f->h.context, &f->h.err), 0);
+}
+
+static void error_replies_by_what_can_be_done(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *reply;
+        int code;
+    } cases[] = {
+        {"OOM command not allowed when used memory > 'maxmemory'.", TR_ESTORE_RETRY},
+        {"ERR Error running script (call to f_7cf2): @user_script:3: @user_script: 3: -OOM command "
+         "not allowed when used memory > 'maxmemory'.",
+         TR_ESTORE_RETRY},
+        {"ERR Error running script (call to f_7cf2): @user_script:1: WRONGTYPE Operation against a "
+         "key holding the wrong kind of value",
+         TR_EPOISON},
+        {"ERR max number of clients reached", TR_ESTORE_RETRY},
+        {"READONLY You can't write against a read only replica.", TR_ESTORE_RETRY},
+        {"NOAUTH Authentication required.", TR_ESTORE},
+        {"ERR unknown command 'EVALSHA'", TR_ESTORE},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct tr_error err = {0};
+        redisReply reply = {.type = REDIS_REPLY_ERROR,
+                            .str = (char *)(uintptr_t)cases[i].reply,
+                            .len = strlen(cases[i].reply)};
+        assert_int_equal(rd_reply_error(&reply, &err), cases[i].code);
+        assert_non_null(strstr(err.text, cases[i].reply));
+    }
+}
+
+static void urls(void **state)
+{
+    (void)state;
+    static const char *const good[] = {"redis://h",          "redis://h:1/2",
+                                       "redis://u:p@h:1",    "redis://[::1]",
+                                       "redis://[::1]:6379", "redis://:p:@:@[fe80::1]:1/15",
+                                       "unix:///s?db=2"};
+    static const char *const bad[] = {
+        "h:1",          "redis://",       "redis://h:0", "redis://h:x",           "redis://h/x",
+        "redis://[::1", "redis://[::1]x", "rediss://h",  "redis://h/99999999999", "unix://",
+        "redis://[]:1"};
+    struct tr_error err;
+    struct redis_settings settings = {.user = "", .password = ""};
+    for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+        tr_error_reset(&err);
+        settings.url = good[i];
+        if (rd_url_check(&settings, &err) != 0)
+            fail_msg("%s is refused", good[i]);
+    }
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        tr_error_reset(&err);
+        settings.url = bad[i];
+        if (rd_url_check(&settings, &err) != TR_ECONFIG)
+            fail_msg("%s is taken", bad[i]);
+    }
+}
+
+int main(void)
+{
+#define ON_A_SERVER(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        ON_A_SERVER(a_full_server_is_waited_for),
+        ON_A_SERVER(cut_connections_converge),
+        ON_A_SERVER(a_loading_server_is_waited_for),
+        ON_A_SERVER(an_emptied_server_is_noticed),
+        ON_A_SERVER(eviction_is_refused_without_ttl),
+        ON_A_SERVER(prefixes_are_no_patterns),
+        ON_A_SERVER(keys_of_two_tables_never_meet),
+        ON_A_SERVER(our_own_keys_are_not_overwritten),
+        ON_A_SERVER(a_changed_key_is_never_guessed),
+        ON_A_SERVER(percent_encoding_keeps_rows_apart),
+        ON_A_SERVER(ttl_is_for_row_and_version),
+        ON_A_SERVER(floors_only_rise),
+        ON_A_SERVER(closing_leaves_the_runtimes_tables_alone),
+        cmocka_unit_test(error_replies_by_what_can_be_done),
+        cmocka_unit_test(urls),
+    };
+    signal(SIGPIPE, SIG_IGN); /* as the programs do */
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
