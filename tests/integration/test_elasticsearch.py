@@ -10,6 +10,7 @@ from writer import Writer
 
 STORE = ["elasticsearch"]
 GOOD_ROWS = 1000
+CATCH_UP_S = 240  # what was written while a cold server started
 # A killed member is missed within seconds.
 FAST_GROUPS = {"session.timeout.ms": "6000", "heartbeat.interval.ms": "1000"}
 
@@ -200,6 +201,7 @@ class Trouble(tr.Case):
             tr.stack().start("elasticsearch")
             pipe["elasticsearch"].wait_status(lambda one: one["state"] == "running", "running", 90)
             time.sleep(2)
+        pipe.wait_caught_up(CATCH_UP_S)
         pipe.assert_equal()
 
     def test_two_processes_share_the_partitions(self):
