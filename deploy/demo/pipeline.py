@@ -1,5 +1,6 @@
 """The tailrace programs of the quickstart: their configuration, start, status and end."""
 
+import fcntl
 import json
 import re
 import signal
@@ -14,7 +15,8 @@ from process import Process
 from stack import find_port
 
 ROOT = Path(__file__).resolve().parents[2]
-BIN = ROOT / "build" / "release" / "bin"
+BUILDS = ROOT / "build"
+BIN = BUILDS / "release" / "bin"
 STATUS_TIMEOUT_S = 5
 STOP_S = 60
 POLL_S = 0.5
@@ -26,7 +28,10 @@ def build(log, stores, progress):
     What the compiler said is in the log.
     """
     programs = ["tailrace", "tailrace-capture", *(f"tailrace-{name}" for name in stores)]
-    with open(log, "wb") as out:
+    BUILDS.mkdir(exist_ok=True)
+    # Two quickstarts may work in two folders, but they build in one.
+    with open(BUILDS / "quickstart.lock", "w", encoding="utf-8") as lock, open(log, "wb") as out:
+        fcntl.flock(lock, fcntl.LOCK_EX)
         for command in (["cmake", "--preset", "release"],
                         ["cmake", "--build", "--preset", "release", "--target", *programs]):
             status = run_watched(command, out, lambda: progress(*build_steps(log)))

@@ -138,6 +138,7 @@ class Quickstart:
         self.stack.check_wanted_ports(names)
         fetch.install_packages(fetch.packages_for(names) + fetch.BUILD_PACKAGES + TOOLS, self.say)
         fetch.fetch_artefacts(names, self.say)
+        self.stack.check_loopback()
         self.take_folder()
         try:
             self.end_leftovers()

@@ -10,6 +10,7 @@ Used by stack.py, deploy/quickstart and the test drivers.
 """
 
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -20,6 +21,7 @@ KAFKA_VERSION = "4.1.1"
 ELASTICSEARCH_VERSION = "8.19.8"
 LOG4J_VERSION = "2.24.3"
 FETCH_TIMEOUT_S = 900
+LINE_MAX = 160
 
 # What the four servers and this stack need.
 SERVER_PACKAGES = {
@@ -105,7 +107,9 @@ def run_quiet(command, env=None):
 
 
 def last_lines(text, count=3):
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    """The first line that tells of an error, else the last ones; without colours, in one line."""
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", text)
+    lines = [line.strip()[:LINE_MAX] for line in plain.splitlines() if line.strip()]
     errors = [line for line in lines if "ERROR" in line or line.startswith("E:")]
     return " | ".join((errors[:1] or lines[-count:])) or "no output"
 

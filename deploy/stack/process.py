@@ -115,6 +115,18 @@ def port_is_free(port):
     return True
 
 
+def loopback_works():
+    """A port of 127.0.0.1 can be bound even where the interface is down: it takes a connection."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as sock:
+        try:
+            sock.bind(("127.0.0.1", 0))
+            sock.listen()
+            socket.create_connection(sock.getsockname(), 5).close()
+        except OSError:
+            return False
+    return True
+
+
 def receive(sock, count):
     """Exactly `count` bytes; OSError when the other side closes before."""
     data = b""

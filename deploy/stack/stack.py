@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import fetch  # noqa: E402
 from fetch import StackError  # noqa: E402
-from process import port_is_free  # noqa: E402
+from process import loopback_works, port_is_free  # noqa: E402
 from servers import SERVERS  # noqa: E402
 
 NAMES = list(SERVERS)
@@ -109,6 +109,7 @@ class Stack:
         self.check_wanted_ports(names)
         fetch.install_packages(fetch.packages_for(names), self.say)
         fetch.fetch_artefacts(names, self.say)
+        self.check_loopback()
         self.make_folder()
         with self.lock():
             self.assign_ports(names)
@@ -129,9 +130,6 @@ class Stack:
         return name in self.ports() and self.server(name).running()
 
     def check_wanted_ports(self, names):
-        if not port_is_free(0):
-            raise StackError("no port can be opened on 127.0.0.1; is the loopback interface up? "
-                             "(ip link set lo up)")
         for name in names:
             port = self.wanted_ports.get(name)
             if port is None or (self.ports().get(name) == port and self.is_running(name)):
@@ -143,6 +141,11 @@ class Stack:
                 if not port_is_free(taken):
                     raise StackError(f"port {taken} for {name} is in use; free it or give another "
                                      f"(--port {name}=N)")
+
+    def check_loopback(self):
+        if not loopback_works():
+            raise StackError("there is no network: not even 127.0.0.1 takes connections; "
+                             "as root run: ip link set lo up")
 
     def make_folder(self):
         """Servers run as other users: they must be able to pass through the folder's path."""
