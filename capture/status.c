@@ -124,6 +124,15 @@ static struct tr_status_table *add_table(struct tr_status *status, const char *n
     return table;
 }
 
+/* Under the lock; NULL when there are too many. */
+static struct tr_status_table *get_table(struct tr_status *status, const char *name)
+{
+    uint32_t i = 0;
+    while (i < status->table_count && strcmp(status->tables[i].name, name) != 0)
+        i++;
+    return i < status->table_count ? &status->tables[i] : add_table(status, name);
+}
+
 struct tr_metric *tr_status_table(struct tr_status *status, struct tr_slice database,
                                   struct tr_slice table)
 {
@@ -131,11 +140,7 @@ struct tr_metric *tr_status_table(struct tr_status *status, struct tr_slice data
     snprintf(name, sizeof(name), "%.*s.%.*s", (int)database.length, database.data,
              (int)table.length, table.data);
     pthread_mutex_lock(&status->lock);
-    uint32_t i = 0;
-    while (i < status->table_count && strcmp(status->tables[i].name, name) != 0)
-        i++;
-    struct tr_status_table *found =
-        i < status->table_count ? &status->tables[i] : add_table(status, name);
+    struct tr_status_table *found = get_table(status, name);
     struct tr_metric *rows = found == NULL ? NULL : found->rows;
     pthread_mutex_unlock(&status->lock);
     if (rows != NULL)
@@ -200,9 +205,21 @@ static void write_position(struct tr_buf *out, const char *file, uint64_t offset
     tr_buf_printf(out, "\"%s:%" PRIu64 "\"", file, offset);
 }
 
+/* Under the lock. Marked tables are listed also before their first row. */
+static void list_marked(struct tr_status *status)
+{
+    char name[sizeof(((struct tr_status_table *)0)->name)];
+    for (uint32_t i = 0; status->needs != NULL; i++) {
+        if (!tr_needs_name(status->needs, i, name, sizeof(name)))
+            return;
+        (void)get_table(status, name);
+    }
+}
+
 /* Under the lock. */
 static void write_tables(struct tr_status *status, bool live, struct tr_buf *out)
 {
+    list_marked(status);
     TR_JSON_LITERAL(out, ",\"tables\":[");
     for (uint32_t i = 0; i < status->table_count; i++) {
         const struct tr_status_table *table = &status->tables[i];

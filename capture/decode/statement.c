@@ -240,8 +240,6 @@ static int read_alter(struct reader *reader)
     struct alter alter;
     (void)tokens_skip(tokens, "ONLINE");
     bool ignore = tokens_skip(tokens, "IGNORE"); /* drops rows that break a new key */
-    if (tokens_skip(tokens, "SEQUENCE"))
-        return set_table(reader, TR_STATEMENT_ALTER_RISKY);
     if (!tokens_skip(tokens, "TABLE"))
         return 0;
     if (set_table(reader, TR_STATEMENT_ALTER_RISKY) != 0)

@@ -1,6 +1,7 @@
 /* needs.c - see needs.h. */
 #include "needs.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "json_writer.h"
@@ -131,6 +132,17 @@ int tr_needs_load(struct tr_needs *needs, const struct tr_checkpoint *checkpoint
     }
     pthread_mutex_unlock(&needs->lock);
     return rc;
+}
+
+bool tr_needs_name(struct tr_needs *needs, uint32_t number, char *name, size_t size)
+{
+    pthread_mutex_lock(&needs->lock);
+    bool there = number < needs->count;
+    if (there)
+        snprintf(name, size, "%.*s", (int)needs->items[number].table.length,
+                 needs->items[number].table.data);
+    pthread_mutex_unlock(&needs->lock);
+    return there;
 }
 
 int64_t tr_needs_since(struct tr_needs *needs, struct tr_slice name)

@@ -27,6 +27,8 @@ int tr_needs_add(struct tr_needs *needs, struct tr_slice database, struct tr_sli
 void tr_needs_clear(struct tr_needs *needs, struct tr_slice database, struct tr_slice table);
 int tr_needs_load(struct tr_needs *needs, const struct tr_checkpoint *checkpoint,
                   struct tr_error *err) TR_MUST_CHECK;
+/* The name of the table with that number, "database.table"; false when there are no more. */
+bool tr_needs_name(struct tr_needs *needs, uint32_t number, char *name, size_t size);
 /* Since which version "database.table" needs one; 0 = it doesn't. */
 int64_t tr_needs_since(struct tr_needs *needs, struct tr_slice name);
 /* Writes the checkpoint with the list in it. */

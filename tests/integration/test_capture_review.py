@@ -42,6 +42,10 @@ class Changes(tr.Case):
                    *[one.format(f"{shop}.{name}") for one in changes],
                    f"INSERT INTO {shop}.{name} (a, b, c) VALUES (4, 5, 6)")
         self.assertEqual(self.needs_snapshot(pipe), {"drops", "drops_column", "adds"})
+        self.assertEqual(pipe.capture.stop(), 0)
+        pipe.start_capture()
+        pipe.capture.wait_status(lambda status: status["state"] == "running", "running")
+        self.assertEqual(self.needs_snapshot(pipe), {"drops", "drops_column", "adds"})
 
     def test_key_that_changed_before_a_restart(self):
         pipe, shop = self.running()
