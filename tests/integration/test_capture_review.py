@@ -87,9 +87,10 @@ class Changes(tr.Case):
         tr.sql(f"CREATE TABLE {shop}.user (id INT PRIMARY KEY)",
                f"CREATE OR REPLACE USER {pipe.name}@localhost IDENTIFIED BY 'unseen'",
                f"SET PASSWORD FOR {pipe.name}@localhost = PASSWORD('unseen')",
-               f"SET STATEMENT max_statement_time=100 FOR ALTER TABLE {shop}.user ADD v INT",
+               f"SET STATEMENT max_statement_time=9 FOR ALTER TABLE {shop}.user ADD v INT",
                f"SET STATEMENT max_statement_time=100 FOR ALTER USER {pipe.name}@localhost "
-               "IDENTIFIED BY 'unseen'", f"DROP USER {pipe.name}@localhost", f"DROP TABLE {shop}.user")
+               "IDENTIFIED BY 'unseen'", f"DROP USER {pipe.name}@localhost",
+               f"DROP TABLE {shop}.user")
         pipe.wait_captured()
         self.assertEqual(pipe.capture.stop(), 0)
         found = [one["text"] for one in topic(f"tailrace.{pipe.name}.schema-changes")]
@@ -103,7 +104,8 @@ class Changes(tr.Case):
         with link, link.cursor() as cursor:
             for one in ("SET SESSION binlog_format=MIXED", "CREATE TEMPORARY TABLE a (id INT)",
                         "INSERT INTO a VALUES (7)", "TRUNCATE a", "DROP TABLE a",
-                        "SET SESSION binlog_format=ROW", "CREATE TEMPORARY TABLE a (id INT)",
+                        "SET SESSION binlog_format=ROW",
+                        "CREATE TEMPORARY TABLE a (id INT)",
                         "INSERT INTO a VALUES (8)", "TRUNCATE a", "DROP TABLE a",
                         "INSERT INTO a VALUES (2)"):
                 cursor.execute(one)
