@@ -269,6 +269,21 @@ class Trouble(RuntimeCase):
         self.caught_up(program)
         self.assertEqual(len(self.store.rows()), 50)
 
+    def test_stopped_while_a_call_to_the_store_does_not_return(self):
+        self.begin()
+        program = self.program(slow_ms=20000).start()
+        self.caught_up(program)
+        self.write(range(40))
+        program.wait_status(lambda one: self.total(one, "in_flight") == 40, "in flight")
+        began = time.monotonic()
+        account = self.stop(program)
+        self.assertLess(time.monotonic() - began, 18)
+        self.assertEqual((account["applied"], account["released"]), (0, 40))
+        self.assertIn("does not return", program.log_text())
+        again = self.program("again").start()
+        self.caught_up(again)
+        self.assertEqual(len(self.store.rows()), 40)
+
     def test_a_store_that_fails_now_and_then(self):
         self.begin()
         program = self.program(fail_times=3, retry_times=20).start()
@@ -501,6 +516,26 @@ class Group(RuntimeCase):
         again = account["read"] + self.total(status, "read") - 16 * 400
         self.assertGreaterEqual(again, account["released"])
         self.assertEqual(self.stop(second)["dead"], 0)
+
+    def test_a_store_that_needs_all_partitions_refuses_a_part(self):
+        self.begin()
+        pair = []
+        for label in ("one", "two"):
+            port = tr.free_port()
+            config = self.folder / f"{label}.yaml"
+            config.write_text(json.dumps({
+                "pipeline": self.hand.pipeline,
+                "kafka": {"bootstrap.servers": tr.places()["KAFKA_BOOTSTRAP"]},
+                "sqlite": {"path": str(self.folder / f"{label}.db"),
+                           "http": {"listen": f"127.0.0.1:{port}"}}}))
+            pair.append(tr.Program("sqlite", self.folder, config, port, label))
+        self.programs += pair
+        for program in pair:
+            program.start()
+        tr.wait_until(lambda: not all(program.running() for program in pair),
+                      "one of the two stops", 70)
+        ended = next(program for program in pair if not program.running())
+        self.expect_exit(ended, 6)
 
     def test_nothing_is_passed_over_while_members_come_and_go(self):
         self.begin()
