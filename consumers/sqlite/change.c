@@ -225,6 +225,10 @@ static int rewrite_table(struct tr_sink *sink, struct sq_table *table, const str
     struct tr_buf kept;
     if (asprintf(&fresh, "_tailrace_new_%s", table->name) < 0)
         return tr_error_set(err, TR_ENOMEM, "sqlite: no memory for a name");
+    if (!sq_same_key(table, shape))
+        tr_log(TR_LOG_WARN, "sqlite",
+               "the table's key has changed: rows that have none are left out; take a new snapshot",
+               TR_STR("table", table->name), TR_INT("schema_id", shape->schema_id), TR_END);
     tr_buf_init(&kept, KEPT_BYTES_MAX);
     int code = keep_statements(sink, table, &kept, err);
     if (code == 0)
