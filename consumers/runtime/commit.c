@@ -12,6 +12,7 @@
 #define TICK_US 200000
 #define COMMIT_US 1000000
 #define METER_US 1000000
+#define ENDS_US 5000000
 #define DRAIN_MS 10000
 
 /* ---- commits --------------------------------------------------------------------------------- */
@@ -74,13 +75,34 @@ static void update_part(struct tr_run *run, struct tr_part *part)
 {
     int64_t end = tr_kafka_consumer_end(run->consumer, part->topic, part->partition);
     int64_t position = tr_kafka_consumer_position(run->consumer, part->topic, part->partition);
-    if (end >= 0)
+    if (end >= 0 && !part->paused)
         atomic_store(&part->end, end);
     if (position >= 0)
         atomic_store(&part->position, position);
     /* Once at the head, whatever comes later was read there. */
     if (atomic_load(&part->head_from) == INT64_MAX && tr_part_next(part) >= part->end)
         atomic_store(&part->head_from, part->end);
+}
+
+/* A paused partition is not fetched, so the library learns nothing of its end: we ask, so that the
+ * lag stays true while a store is down. */
+static void ask_ends(struct tr_run *run, int64_t now)
+{
+    run->ends_due_us = now + ENDS_US;
+    for (size_t i = 0; i < run->parts.count; i++) {
+        struct tr_part *part = run->parts.all[i];
+        struct tr_error ignored = {0};
+        int64_t low, high;
+        if (!atomic_load(&part->assigned) || !part->paused)
+            continue;
+        if (tr_kafka_watermarks(run->session.dead.producer,
+                                tr_kafka_consumer_topic_name(run->consumer, part->topic),
+                                part->partition, &low, &high, &ignored) < 0) {
+            run->ends_due_us = tr_clock_mono_us() + 6 * ENDS_US;
+            return;
+        }
+        atomic_store(&part->end, high);
+    }
 }
 
 static void judge(struct tr_run *run)
@@ -126,6 +148,8 @@ int tr_run_tick(struct tr_run *run, struct tr_error *err)
     pthread_mutex_unlock(&run->live.lock);
     (void)tr_kafka_producer_poll(run->session.dead.producer, 0);
     judge(run);
+    if (now >= run->ends_due_us)
+        ask_ends(run, now);
     if (now >= run->meter_due_us) {
         run->meter_due_us = now + METER_US;
         update_meters(run);

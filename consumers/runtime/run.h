@@ -27,7 +27,7 @@ struct tr_run {
     size_t subscribed;      /* how many of the tables' topics */
     size_t shape_waits;     /* partitions that wait for a shape */
     int64_t control_end_us; /* when control was last read to its end */
-    int64_t control_due_us, tick_due_us, commit_due_us, meter_due_us;
+    int64_t control_due_us, tick_due_us, commit_due_us, meter_due_us, ends_due_us;
     int64_t
         partial_until_us; /* exclusive sinks: how long a part of the partitions may stay; 0 = all */
     bool assigned;
