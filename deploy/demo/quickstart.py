@@ -15,6 +15,7 @@ import argparse
 import contextlib
 import fcntl
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -27,7 +28,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "stack")]
 
 import fetch  # noqa: E402
 from fetch import StackError  # noqa: E402
-from pipeline import POLL_S, ROOT, Counts, Pipeline, Program, build  # noqa: E402
+from pipeline import BIN, POLL_S, ROOT, Counts, Pipeline, Program, build  # noqa: E402
 from screen import Progress, Screen  # noqa: E402
 from stack import NAMES, Stack, parse_port  # noqa: E402
 
@@ -40,6 +41,10 @@ COMPARE_WAIT_S = 180
 MARK = "quickstart.lock"
 MADE_HERE = ("tailrace-*", "tailrace.yaml", "read.db*", "*.log", *NAMES, "stack.json",
              "endpoints.env", "source.password", "lock")
+
+
+def quote(path):
+    return shlex.quote(str(path))
 
 
 class Interrupts:
@@ -87,6 +92,7 @@ class Quickstart:
         self.places = {}
         self.counts = {name: Counts() for name in options.stores}
         self.equal = True
+        self.began = time.monotonic()
         self.load = None
         self.lock = None
 
@@ -179,7 +185,8 @@ class Quickstart:
         packages = catalogue.read_packages(self.say)
         self.say(f"starting {', '.join(names)} in {self.folder}")
         self.places = self.stack.up(names)
-        self.say("loading the catalogue into MariaDB")
+        self.say(f"all of it ready {time.monotonic() - self.began:.0f} s after the beginning; "
+                 "loading the catalogue into MariaDB")
         total = catalogue.load(self.places, packages)
         self.say(f"loaded {len(packages):,} packages, {total:,} rows in all")
         self.pipeline.configure(self.places, [catalogue.DATABASE, changes.BENCH_DATABASE])
@@ -264,12 +271,12 @@ class Quickstart:
         if "redis" in self.options.stores:
             self.say(f"  redis-cli -p {self.places['REDIS_PORT']} get debian:package:vim")
         if "sqlite" in self.options.stores:
-            self.say(f"  sqlite3 {self.folder / 'read.db'} 'SELECT section, count(*) FROM "
+            self.say(f"  sqlite3 {quote(self.folder / 'read.db')} 'SELECT section, count(*) FROM "
                      f"{self.sqlite_table()} GROUP BY 1 ORDER BY 2 DESC LIMIT 5'")
-        self.say(f"  mariadb --no-defaults -uroot -S {self.places['MARIADB_SOCKET']} debian   "
-                 "# change something, and look again")
-        self.say(f"  {ROOT / 'build/release/bin/tailrace'} status --config "
-                 f"{self.pipeline.config}\nCtrl-C stops everything.")
+        self.say(f"  mariadb --no-defaults -uroot -S {quote(self.places['MARIADB_SOCKET'])} debian"
+                 "   # change something, and look again")
+        self.say(f"  {quote(BIN / 'tailrace')} status --config {quote(self.pipeline.config)}\n"
+                 "Ctrl-C stops everything.")
 
     def sqlite_table(self):
         import sqlite3
