@@ -246,21 +246,24 @@ def stop_or_kill(server):
 def in_parallel(servers, act):
     """Runs `act` for every server at once; returns the errors."""
     errors = []
+    all_done = [threading.Event() for _ in servers]
 
-    def run(server):
+    def run(server, done):
         try:
             act(server)
         except Exception as error:  # reported by the caller, whatever it is
             errors.append(error)
+        finally:
+            done.set()
 
-    threads = [threading.Thread(target=run, args=(server,)) for server in servers]
-    for thread in threads:
-        thread.start()
+    for server, done in zip(servers, all_done):
+        threading.Thread(target=run, args=(server, done)).start()
     interrupted = None
-    for thread in threads:
-        while thread.is_alive():
+    for done in all_done:
+        # Not join: Python 3.11 takes a thread for ended when its join was interrupted.
+        while not done.is_set():
             try:
-                thread.join()
+                done.wait()
             except KeyboardInterrupt as error:
                 # Starts are given up, stops come to their own end: none is left half-way.
                 interrupted = error
