@@ -264,7 +264,7 @@ static int read_key(struct tr_control *control, struct tr_slice key, struct tr_s
 int tr_control_take(struct tr_control *control, struct tr_slice key, struct tr_slice value,
                     bool tombstone, struct tr_error *err)
 {
-    struct tr_slice kind, name;
+    struct tr_slice kind = {0}, name = {0};
     tr_arena_reset(&control->scratch);
     if (read_key(control, key, &kind, &name, err) < 0)
         return err->code;
