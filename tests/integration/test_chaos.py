@@ -1,4 +1,5 @@
 """Everything is killed, restarted, dropped and rebuilt under load; then every store is compared.
+(Elasticsearch restarted and shared by two processes: test_elasticsearch.py.)
 
 TAILRACE_TEST_SEED=<n> repeats a run's choices. TAILRACE_TEST_FULL=1 kills 20 times per process.
 """
@@ -94,15 +95,6 @@ class Chaos(tr.Case):
             time.sleep(3)
             self.finish(pipe, writer)
 
-    def test_elasticsearch_restarted_under_load(self):
-        pipe, writer = self.loaded(stores=["elasticsearch"])
-        with writer:
-            time.sleep(2)
-            tr.stack().kill("elasticsearch")
-            time.sleep(3)
-            tr.stack().start("elasticsearch")
-            self.finish(pipe, writer)
-
     def test_redis_set_back_to_an_older_copy_catches_up(self):
         pipe, writer = self.loaded(stores=["redis"])
         with writer:
@@ -171,12 +163,12 @@ class Chaos(tr.Case):
 
     # --- rebalance
 
-    def rebalance(self, store):
-        pipe, writer = self.loaded(stores=[store])
-        first = pipe[store]
+    def test_rebalance_of_redis_under_load(self):
+        pipe, writer = self.loaded(stores=["redis"])
+        first = pipe["redis"]
         with writer:
             time.sleep(3)
-            second = pipe.another(store, f"{store}-2").start()
+            second = pipe.another("redis", "redis-2").start()
             second.wait_status(has_partitions(2), "two partitions", 60)
             first.wait_status(has_partitions(2), "two partitions", 60)
             time.sleep(2)
@@ -186,12 +178,6 @@ class Chaos(tr.Case):
             second.wait_status(has_partitions(2), "two partitions", 60)
             self.assertEqual(first.stop(), 0, first.tail())
             self.finish(pipe, writer)
-
-    def test_rebalance_of_redis_under_load(self):
-        self.rebalance("redis")
-
-    def test_rebalance_of_elasticsearch_under_load(self):
-        self.rebalance("elasticsearch")
 
     # --- older copies
 
@@ -238,6 +224,7 @@ class Chaos(tr.Case):
             status = program.wait_status()
             self.assertEqual(len(status["partitions"]), 4, status)
             self.assertEqual(status["state"], "retrying", status)
+            self.assertGreater(status["lag"]["records"], 20000, status)
             self.assertLess(resident_mb(program), before + 100)
             self.assertNotIn("revoked", program.log_text())
             tr.stack().start("redis")
