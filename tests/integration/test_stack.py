@@ -5,10 +5,12 @@ Starts its own MariaDB and Redis in a private folder; the servers of other stack
 """
 
 import os
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 from pathlib import Path
 from unittest import mock
@@ -101,6 +103,32 @@ class StackTest(unittest.TestCase):
         self.assertIsNotNone(pid)
         open_files = {os.readlink(entry) for entry in Path(f"/proc/{pid}/fd").iterdir()}
         self.assertNotIn(str(self.stack.folder / "lock"), open_files)
+
+    def test_an_interrupted_start_leaves_nothing_running(self):
+        command = [str(ROOT / "deploy/stack/stack"), "up", "--only", "mariadb,redis", "--dir",
+                   str(self.stack.folder)]
+        with subprocess.Popen(command, stderr=subprocess.DEVNULL) as child:
+            # MariaDB's data folder is being made: a moment at which several programs run.
+            end = time.monotonic() + 60
+            while not (self.stack.folder / "mariadb/data.new").exists():
+                self.assertLess(time.monotonic(), end)
+                time.sleep(0.01)
+            child.send_signal(signal.SIGINT)
+            self.assertEqual(child.wait(120), 130)
+        self.assertEqual(self.running_in(self.stack.folder), [])
+
+    @staticmethod
+    def running_in(folder):
+        """Command lines that name the folder, of processes that live."""
+        found = []
+        for place in Path("/proc").glob("[0-9]*"):
+            try:
+                line = (place / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            except OSError:
+                continue
+            if f"{folder}/" in line:
+                found.append(line)
+        return found
 
     def test_a_port_in_use_is_refused_before_anything_is_made(self):
         with socket.socket() as taken:
