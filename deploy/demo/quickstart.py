@@ -140,6 +140,7 @@ class Quickstart:
     def run(self):
         names = ["mariadb", "kafka", *(one for one in self.options.stores if one != "sqlite")]
         # Refusals come before anything is made, installed or started.
+        self.stack.check_folder()
         self.stack.check_memory(names)
         self.stack.check_wanted_ports(names)
         fetch.install_packages(fetch.packages_for(names) + fetch.BUILD_PACKAGES + TOOLS, self.say)

@@ -105,6 +105,7 @@ class Stack:
             if name not in SERVERS:
                 raise StackError(f"no server is called '{name}'; there are {', '.join(NAMES)}")
         # Before anything is made or fetched: a refusal leaves nothing behind.
+        self.check_folder()
         self.check_memory(names)
         self.check_wanted_ports(names)
         fetch.install_packages(fetch.packages_for(names), self.say)
@@ -153,8 +154,17 @@ class Stack:
         if os.geteuid() != 0:
             return
         self.folder.chmod(self.folder.stat().st_mode | 0o711)
+        self.check_folder()
+
+    def check_folder(self):
+        """Refuses a path that the servers could not work with."""
+        if any(sign.isspace() for sign in str(self.folder)):
+            raise StackError(f"the folder's path '{self.folder}' holds a blank, which MariaDB's "
+                             "own scripts do not take; choose another folder")
+        if os.geteuid() != 0:
+            return
         for parent in self.folder.parents:
-            if not parent.stat().st_mode & 0o001:
+            if parent.exists() and not parent.stat().st_mode & 0o001:
                 raise StackError(f"{parent} lets other users not pass (mode "
                                  f"{parent.stat().st_mode & 0o777:o}), and the servers run as "
                                  "users of their own; choose another folder")

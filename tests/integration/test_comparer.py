@@ -71,6 +71,8 @@ class ComparerTest(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.temp = tempfile.TemporaryDirectory(prefix="tailrace-comparer-", dir="/var/tmp")
+        # The servers run as users of their own and must be able to pass.
+        Path(cls.temp.name).chmod(0o711)
         given = os.environ.get("TAILRACE_STACK_DIR")
         cls.own = given is None
         cls.stack = Stack(given or cls.temp.name + "/stack")
