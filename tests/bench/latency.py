@@ -1,12 +1,13 @@
 """How long after its commit returned a row is seen in Kafka and in each store."""
 
+import http.client
 import json
+import socket
 import sqlite3
 import subprocess
 import threading
 import time
-import urllib.error
-import urllib.request
+import urllib.parse
 
 import tr
 
@@ -77,7 +78,6 @@ class Sqlite(Polled):
 class Redis(Polled):
     def __init__(self, changes):
         super().__init__("Redis", changes)
-        import socket
         self.link = socket.create_connection(("127.0.0.1", int(tr.places()["REDIS_PORT"])))
         self.lines = self.link.makefile("rb")
 
@@ -89,16 +89,16 @@ class Redis(Polled):
 class Elasticsearch(Polled):
     def __init__(self, changes):
         super().__init__("Elasticsearch", changes)
-        self.url = tr.places()["ELASTICSEARCH_URL"]
+        place = urllib.parse.urlparse(tr.places()["ELASTICSEARCH_URL"])
+        self.link = http.client.HTTPConnection(place.hostname, place.port, timeout=10)
 
     def there(self, number):
-        try:
-            with urllib.request.urlopen(f"{self.url}/bench.latency/_doc/{number}", timeout=10):
-                return True
-        except urllib.error.HTTPError as error:
-            if error.code != 404:
-                raise
-            return False
+        self.link.request("GET", f"/bench.latency/_doc/{number}?_source=false")
+        answer = self.link.getresponse()
+        answer.read()
+        if answer.status not in (200, 404):
+            raise OSError(f"elasticsearch answered {answer.status}")
+        return answer.status == 200
 
 
 def percentile(values, part):
