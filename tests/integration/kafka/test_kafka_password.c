@@ -1,7 +1,7 @@
 /*
  * test_kafka_password.c - what a broker that asks for passwords makes of wrong ones.
  *
- * Run by test_kafka_password.py, which starts such a broker (user "right", password "secret") and
+ * Run by sasl_broker.py, which starts such a broker (user "right", password "secret") and
  * names it in KAFKA_SASL_BOOTSTRAP.
  */
 #include <setjmp.h>
@@ -37,7 +37,7 @@ static int reset(void **state)
     tr_error_reset(&err);
     nodes[0].text = getenv("KAFKA_SASL_BOOTSTRAP");
     if (nodes[0].text == NULL)
-        fprintf(stderr, "KAFKA_SASL_BOOTSTRAP is not set: run test_kafka_password.py\n");
+        fprintf(stderr, "KAFKA_SASL_BOOTSTRAP is not set: run sasl_broker.py\n");
     return nodes[0].text == NULL ? -1 : 0;
 }
 
