@@ -308,7 +308,7 @@ static void prefixes_are_no_patterns(void **state)
     const char *keys[] = {"a[bc]*?\\^:{id}", "ab:{id}", "ac-x:{id}", "a%5B:{id}"};
     struct tr_sink_table *tables[4];
     const struct tr_shape *shapes[4];
-    char name[8];
+    char name[24];
     for (int i = 0; i < 4; i++) {
         snprintf(name, sizeof(name), "glob%d", i);
         shapes[i] = harness_shape(h, "shop", name, 1, "[" ID "]", "[\"id\"]");

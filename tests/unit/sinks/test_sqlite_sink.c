@@ -472,7 +472,7 @@ static void null_keys_stay_single(void **state)
     const char *pks[] = {"\"pk.count\":null", "\"pk.name\":null",
                          "\"pk.count\":null,\"pk.name\":null"};
     for (int i = 0; i < 3; i++) {
-        char name[8], sql[64];
+        char name[24], sql[128];
         snprintf(name, sizeof(name), "null%d", i);
         snprintf(sql, sizeof(sql), "SELECT quote(count) || quote(name) || _version FROM %s", name);
         const struct tr_shape *shape = harness_shape(h, "shop", name, 1, tables[i], keys[i]);
