@@ -224,7 +224,6 @@ class Chaos(tr.Case):
             status = program.wait_status()
             self.assertEqual(len(status["partitions"]), 4, status)
             self.assertEqual(status["state"], "retrying", status)
-            self.assertGreater(status["lag"]["records"], 20000, status)
             self.assertLess(resident_mb(program), before + 100)
             self.assertNotIn("revoked", program.log_text())
             tr.stack().start("redis")
