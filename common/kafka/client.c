@@ -111,7 +111,6 @@ int tr_kafka_code_of(rd_kafka_resp_err_t native)
     case RD_KAFKA_RESP_ERR__INVALID_ARG:
     case RD_KAFKA_RESP_ERR__NOT_IMPLEMENTED:
     case RD_KAFKA_RESP_ERR__UNSUPPORTED_FEATURE:
-    case RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION:
     case RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED:
     case RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID:
     case RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED:
@@ -137,6 +136,13 @@ int tr_kafka_code_of(rd_kafka_resp_err_t native)
     default:
         return TR_EKAFKA_RETRY;
     }
+}
+
+bool tr_kafka_is_unknown(rd_kafka_resp_err_t native)
+{
+    return native == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART ||
+           native == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC ||
+           native == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION;
 }
 
 int tr_kafka_client_error(struct tr_kafka_client *client, rd_kafka_resp_err_t native,

@@ -52,6 +52,9 @@ int tr_kafka_client_open(struct tr_kafka_client *client, rd_kafka_type_t type,
 void tr_kafka_client_close(struct tr_kafka_client *client);
 /* TR_EKAFKA, TR_EKAFKA_RETRY or TR_ELIMIT. */
 int tr_kafka_code_of(rd_kafka_resp_err_t native);
+/* Whether it speaks of a topic or partition that is not there. A broker that is starting or ending
+ * says so of every topic, so this alone is no reason to stop. */
+bool tr_kafka_is_unknown(rd_kafka_resp_err_t native);
 /* Sets `err` from librdkafka's error, with the broker's words and, when it will pass, the trouble.
  */
 int tr_kafka_client_error(struct tr_kafka_client *client, rd_kafka_resp_err_t native,

@@ -207,8 +207,7 @@ static int take_error(struct tr_kafka_consumer *consumer, const rd_kafka_message
             "partition %d of topic %s no longer has offset %lld: records between were removed or "
             "the topic was made anew; start over with `reset --to beginning`",
             (int)message->partition, topic, (long long)message->offset);
-    if (tr_kafka_code_of(message->err) == TR_EKAFKA &&
-        message->err != RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION)
+    if (tr_kafka_code_of(message->err) == TR_EKAFKA)
         return tr_error_set_native(err, TR_EKAFKA, (int)message->err,
                                    "kafka at %s refuses us: %s%s%s", consumer->client.brokers,
                                    topic, topic[0] == '\0' ? "" : ": ", text);

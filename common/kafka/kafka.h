@@ -103,7 +103,8 @@ int tr_kafka_topic_create(struct tr_kafka_producer *producer,
                           struct tr_error *err) TR_MUST_CHECK;
 int tr_kafka_topic_describe(struct tr_kafka_producer *producer, const char *name,
                             struct tr_kafka_topic_info *info, struct tr_error *err) TR_MUST_CHECK;
-/* First offset and the offset after the last record. */
+/* First offset and the offset after the last record. TR_EKAFKA_RETRY also for a partition that the
+ * brokers do not know. */
 int tr_kafka_watermarks(struct tr_kafka_producer *producer, const char *topic, int32_t partition,
                         int64_t *low, int64_t *high, struct tr_error *err) TR_MUST_CHECK;
 
@@ -147,7 +148,8 @@ struct tr_kafka_consumer_config {
     void *context;
     /* Both are called inside tr_kafka_consumer_take, by its thread. `assigned` fills `offset` of
      * every partition (which come with the group's committed offsets) and returns 0; an error
-     * stops the consumer and comes out of take, now and at every later call. `revoked`: settle and
+     * stops the consumer and comes out of take, now and at every later call; one that passes
+     * (class RETRY) comes out of take, and the next take calls again. `revoked`: settle and
      * commit what you can (or release it); `lost` when the group already gave the partitions to
      * others: don't commit. */
     int (*assigned)(void *context, struct tr_kafka_partition *partitions, size_t count,
@@ -220,7 +222,7 @@ void tr_kafka_reader_free(struct tr_kafka_reader *reader);
 /*
  * Gives each record to `take` (its error ends the read). Waits up to timeout_ms for records;
  * `to_end`: reads until the end offset as of the call, or TR_EKAFKA_RETRY after timeout_ms.
- * Returns the number of records, or TR_E… A topic that does not exist: TR_ESTATE.
+ * Returns the number of records, or TR_E… A topic that the brokers do not know: TR_EKAFKA_RETRY.
  */
 int tr_kafka_reader_read(struct tr_kafka_reader *reader, int timeout_ms, bool to_end,
                          int (*take)(void *context, const struct tr_kafka_message *message,

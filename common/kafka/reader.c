@@ -99,18 +99,12 @@ void tr_kafka_reader_free(struct tr_kafka_reader *reader)
 
 /* ---- reading -------------------------------------------------------------------------------- */
 
-static bool is_missing(rd_kafka_resp_err_t native)
-{
-    return native == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART ||
-           native == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC ||
-           native == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION;
-}
-
 static int failed(struct tr_kafka_reader *reader, rd_kafka_resp_err_t native, struct tr_error *err)
 {
     char what[TR_KAFKA_WHAT_MAX];
-    if (is_missing(native))
-        return tr_error_set_native(err, TR_ESTATE, (int)native, "there is no topic %s",
+    if (tr_kafka_is_unknown(native))
+        return tr_error_set_native(err, TR_EKAFKA_RETRY, (int)native,
+                                   "kafka at %s does not know topic %s", reader->client.brokers,
                                    reader->name);
     snprintf(what, sizeof(what), "reading topic %s", reader->name);
     return tr_kafka_client_error(&reader->client, native, err, what);
@@ -139,8 +133,7 @@ static int query_end(struct tr_kafka_reader *reader, int64_t until, int64_t *end
         }
         if (tr_kafka_client_fault(&reader->client, err) < 0)
             return err->code;
-    } while (!is_missing(native) && tr_kafka_code_of(native) == TR_EKAFKA_RETRY &&
-             left_ms(until) > 0);
+    } while (tr_kafka_code_of(native) == TR_EKAFKA_RETRY && left_ms(until) > 0);
     return failed(reader, native, err);
 }
 
@@ -157,10 +150,9 @@ static int take_one(struct tr_kafka_reader *reader, rd_kafka_message_t *from, ta
             reader->position = from->offset;
         return 0;
     }
-    if (from->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
-        bool passes = tr_kafka_code_of(from->err) == TR_EKAFKA_RETRY && !is_missing(from->err);
-        return passes ? 0 : failed(reader, from->err, err);
-    }
+    if (from->err != RD_KAFKA_RESP_ERR_NO_ERROR)
+        return tr_kafka_code_of(from->err) == TR_EKAFKA_RETRY ? 0
+                                                               : failed(reader, from->err, err);
     if (from->offset < reader->position)
         return 0;
     tr_kafka_message_fill(&message, from);

@@ -124,10 +124,10 @@ static int assign(struct tr_kafka_consumer *consumer, struct tr_error *err)
 static int serve_assign(struct tr_kafka_consumer *consumer, struct tr_error *err)
 {
     int rc = fetch_committed(consumer, err);
-    if (rc == TR_EKAFKA_RETRY)
-        return rc;
     if (rc == 0)
         rc = assign(consumer, err);
+    if (rc < 0 && tr_error_class_of(rc) == TR_CLASS_RETRY)
+        return rc; /* it stays pending, and the next take tries again */
     if (rc < 0) {
         consumer->stop = *err;
         forget_partitions(consumer);

@@ -152,11 +152,10 @@ int tr_kafka_watermarks(struct tr_kafka_producer *producer, const char *topic, i
         tr_kafka_client_answered(client);
         return 0;
     }
-    if (native == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART ||
-        native == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC ||
-        native == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION)
-        return tr_error_set_native(err, TR_ESTATE, (int)native,
-                                   "there is no partition %d of topic %s", (int)partition, topic);
+    if (tr_kafka_is_unknown(native))
+        return tr_error_set_native(err, TR_EKAFKA_RETRY, (int)native,
+                                   "kafka at %s does not know partition %d of topic %s",
+                                   client->brokers, (int)partition, topic);
     char what[TR_KAFKA_WHAT_MAX];
     snprintf(what, sizeof(what), "asking for the offsets of topic %s", topic);
     return tr_kafka_client_error(client, native, err, what);

@@ -52,8 +52,9 @@ struct assigning {
     struct tr_run *run;
     struct tr_arena arena;
     struct tr_sink_state state;
-    const struct tr_kafka_partition *one; /* for watermarks */
+    const struct tr_kafka_partition *one; /* for ask_watermarks and ask_topic */
     int64_t low, high;
+    struct tr_kafka_topic_info info;
 };
 
 static int load_state(void *context, struct tr_error *err)
@@ -124,28 +125,38 @@ static size_t partitions_of(const struct tr_kafka_partition *partitions, size_t 
     return found;
 }
 
+static int ask_topic(void *context, struct tr_error *err)
+{
+    struct assigning *a = context;
+    struct tr_run *run = a->run;
+    return tr_kafka_topic_describe(run->session.dead.producer,
+                                   tr_kafka_consumer_topic_name(run->consumer, a->one->topic),
+                                   &a->info, err);
+}
+
 /* One process holds the store and all partitions. A part of a topic comes for a while when a member
  * died a moment ago and the group has not noticed yet; if it stays so, another process is there,
  * and neither store would ever be whole. (A whole topic that is missing comes with the next
  * rebalance, or another process has all.) */
-static int check_exclusive(struct tr_run *run, const struct tr_kafka_partition *partitions,
+static int check_exclusive(struct assigning *a, const struct tr_kafka_partition *partitions,
                            size_t count, struct tr_error *err)
 {
+    struct tr_run *run = a->run;
     bool partial = false;
     for (size_t i = 0; run->session.ops->exclusive && i < count; i++) {
         const char *topic = tr_kafka_consumer_topic_name(run->consumer, partitions[i].topic);
         size_t ours = partitions_of(partitions, count, partitions[i].topic);
-        struct tr_kafka_topic_info info;
         if (partitions_of(partitions, i, partitions[i].topic) > 0)
             continue;
-        if (tr_kafka_topic_describe(run->session.dead.producer, topic, &info, err) < 0)
+        a->one = &partitions[i];
+        if (tr_run_insist(run, "kafka", ask_topic, a, err) < 0)
             return err->code;
-        if (ours >= (size_t)info.partitions)
+        if (ours >= (size_t)a->info.partitions)
             continue;
         partial = true;
         tr_log(TR_LOG_WARN, "kafka", "another member has partitions of ours",
-               TR_STR("topic", topic), TR_INT("ours", ours), TR_INT("partitions", info.partitions),
-               TR_END);
+               TR_STR("topic", topic), TR_INT("ours", ours),
+               TR_INT("partitions", a->info.partitions), TR_END);
     }
     if (!partial)
         run->partial_until_us = 0;
@@ -261,9 +272,10 @@ int tr_run_assigned(void *context, struct tr_kafka_partition *partitions, size_t
     int rc = tr_run_insist(run, "kafka", read_control, run, err);
     if (rc >= 0)
         rc = tr_lanes_resume(&run->lanes, STORE_CALL_MS, err);
+    tr_lanes_disown(&run->lanes); /* what an attempt before this one may have given them */
     tr_arena_init(&a.arena, 65536, 0);
     if (rc == 0)
-        rc = check_exclusive(run, partitions, count, err);
+        rc = check_exclusive(&a, partitions, count, err);
     if (rc == 0 && count > 0)
         rc = open_store(&a, partitions, count, err);
     for (size_t i = 0; rc == 0 && i < count; i++)
