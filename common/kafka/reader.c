@@ -151,8 +151,7 @@ static int take_one(struct tr_kafka_reader *reader, rd_kafka_message_t *from, ta
         return 0;
     }
     if (from->err != RD_KAFKA_RESP_ERR_NO_ERROR)
-        return tr_kafka_code_of(from->err) == TR_EKAFKA_RETRY ? 0
-                                                               : failed(reader, from->err, err);
+        return tr_kafka_code_of(from->err) == TR_EKAFKA_RETRY ? 0 : failed(reader, from->err, err);
     if (from->offset < reader->position)
         return 0;
     tr_kafka_message_fill(&message, from);
