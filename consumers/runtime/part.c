@@ -143,7 +143,7 @@ int tr_part_check(const struct tr_part *part, struct tr_error *err)
     tr_part_account(part, &a);
     for (int i = 0; i < TR_OUTCOMES; i++)
         sum += a.outcomes[i];
-    if (a.in_flight >= 0 && a.read == sum + a.in_flight + a.released)
+    if (a.in_flight == 0 && a.read == sum + a.released)
         return 0;
     return tr_error_set(err, TR_EBUG,
                         "the account of %s/%d does not add up: read %" PRId64 ", settled %" PRId64

@@ -108,7 +108,8 @@ struct tr_account {
 
 void tr_part_account(const struct tr_part *part, struct tr_account *account);
 void tr_account_add(struct tr_account *to, const struct tr_account *from);
-/* TR_EBUG, naming the partition, when the account does not add up. While no lane works. */
+/* TR_EBUG, naming the partition, when the account does not add up: after a drain every record that
+ * was read has an outcome or was released. */
 int tr_part_check(const struct tr_part *part, struct tr_error *err) TR_MUST_CHECK;
 
 /* The next offset that is needed: behind all that is settled, and behind commit markers when
