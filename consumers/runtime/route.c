@@ -105,10 +105,15 @@ static int route_tombstone(const struct routing *r, struct tr_error *err)
         return count_as(r, TR_OUT_SUPERSEDED, err);
     if (below_floor(table, version))
         return count_as(r, TR_OUT_STALE, err);
-    if (table->newest == NULL || !table->ready)
+    /* The key's columns as they were then; of before the first shape we know, the newest must do.
+     */
+    const struct tr_shape *shape = tr_tables_shape(r->tables, table, 0, version);
+    if (shape == NULL)
+        shape = atomic_load(&table->sink.newest);
+    if (shape == NULL || !table->ready)
         return TR_ROUTE_SHAPE;
     const struct tr_sink_record record = {.table = &table->sink,
-                                          .shape = table->newest,
+                                          .shape = shape,
                                           .remove = true,
                                           .version = version,
                                           .key = r->message->key};

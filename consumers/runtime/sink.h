@@ -32,14 +32,16 @@ struct tr_sink_table {
     struct tr_slice database, table; /* plain */
     const struct tr_node *settings;  /* the configuration's map for this table, NULL = none */
     _Atomic int64_t floor;           /* versions below are stale */
-    void *user;                      /* the sink's own, set by `table` below */
+    const struct tr_shape
+        *_Atomic newest; /* that control has; a replay's records name older ones */
+    void *user;          /* the sink's own, set by `table` below */
 };
 
 /* A row change, after coalescing. Everything is borrowed for the call. */
 struct tr_sink_record {
     struct tr_sink_table *table;
     const struct tr_shape
-        *shape;  /* of the record's schema_id; the newest one for bare tombstones */
+        *shape;  /* of the record's schema_id; of a bare tombstone, that of its version's time */
     bool remove; /* delete or tombstone: `data` may be empty */
     int64_t version;
     struct tr_slice key;     /* the Kafka key's JSON text */

@@ -168,8 +168,9 @@ static int take_shape(struct tr_tables *tables, const struct tr_shape *shape, st
     struct tr_table *table = tr_tables_find(tables, shape->database_json, shape->table_json, err);
     if (table == NULL)
         return err->code;
-    if (table->newest == NULL || table->newest->schema_id <= shape->schema_id)
-        table->newest = shape;
+    const struct tr_shape *newest = atomic_load(&table->sink.newest);
+    if (newest == NULL || newest->schema_id <= shape->schema_id)
+        atomic_store(&table->sink.newest, shape);
     if (!table->taken)
         return 0;
     if (!table->ready &&

@@ -18,7 +18,6 @@ struct tr_table {
     uint64_t hash;
     bool taken; /* by the rules */
     bool ready; /* the sink knows it */
-    const struct tr_shape *newest;
     const struct tr_shape *recent; /* of the record before */
 };
 
