@@ -20,6 +20,7 @@
 
 #define DELAY_MIN_MS 100
 #define DELAY_MAX_MS 30000
+#define PROGRESS_ALONE_MS 1000 /* after the last write of it */
 #define LOG_INTERVAL_US 1000000
 #define LETTER_WAIT_MS 1000
 
@@ -59,11 +60,17 @@ static void end_trouble(struct tr_lane *lane)
            TR_REAL("after_s", (double)(tr_clock_mono_us() - since) / 1e6), TR_END);
 }
 
+static int64_t next_delay(int64_t delay_ms)
+{
+    int64_t next = delay_ms < DELAY_MIN_MS ? DELAY_MIN_MS : delay_ms * 2;
+    return next > DELAY_MAX_MS ? DELAY_MAX_MS : next;
+}
+
 /* Says it and sleeps, longer each time. TR_ESTOPPED when interrupted. */
 static int back_off(struct work *work, const struct tr_error *err)
 {
     int64_t delay = work->delay_ms;
-    work->delay_ms = delay * 2 > DELAY_MAX_MS ? DELAY_MAX_MS : delay * 2;
+    work->delay_ms = next_delay(delay);
     note_trouble(work->lane, err, delay);
     return tr_lane_sleep(work->lane, delay) ? 0 : TR_ESTOPPED;
 }
@@ -115,6 +122,8 @@ static int gather_settled(struct tr_lane *lane)
 /* Nothing settles between gathering and this: settling is this thread's. */
 static void note_written(struct tr_lane *lane)
 {
+    lane->progress_delay_ms = PROGRESS_ALONE_MS;
+    lane->progress_due_us = tr_clock_mono_us() + PROGRESS_ALONE_MS * 1000;
     for (size_t i = 0; i < lane->part_count; i++)
         lane->parts[i]->written = atomic_load(&lane->parts[i]->settled);
 }
@@ -141,10 +150,21 @@ int tr_lane_progress(struct tr_lane *lane, struct tr_error *err)
         return tr_error_set(err, count, "no memory for progress");
     if (count == 0)
         return 0;
-    int rc = tr_sink_progress(config->ops, lane->sink_lane, lane->settled, (size_t)count, err);
-    if (rc == 0)
+    struct tr_error passing = {0};
+    int rc = tr_sink_progress(config->ops, lane->sink_lane, lane->settled, (size_t)count, &passing);
+    if (rc == 0) {
         note_written(lane);
-    return rc;
+        end_trouble(lane);
+        return 0;
+    }
+    if (tr_error_class_of(rc) != TR_CLASS_RETRY) {
+        *err = passing;
+        return rc;
+    }
+    lane->progress_delay_ms = next_delay(lane->progress_delay_ms);
+    lane->progress_due_us = tr_clock_mono_us() + lane->progress_delay_ms * 1000;
+    note_trouble(lane, &passing, lane->progress_delay_ms);
+    return 0;
 }
 
 /* ---- dead letters ---------------------------------------------------------------------------- */

@@ -8,13 +8,15 @@
 #include "app.h"
 #include "clock.h"
 #include "log.h"
+#include "plan.h"
 #include "run.h"
 #include "sink_call.h"
 #include "start.h"
 
 #define DELAY_MIN_MS 100
 #define DELAY_MAX_MS 30000
-#define STORE_CALL_MS 60000
+#define LANES_MS 2000 /* one wait for calls to the store that are still under way */
+#define CONTROL_READ_MS 6000
 #define PARTIAL_MS_MAX 30000 /* a few times what a group takes to notice a dead member */
 
 #define OFFSET_TEXT 24
@@ -52,6 +54,7 @@ struct assigning {
     struct tr_run *run;
     struct tr_arena arena;
     struct tr_sink_state state;
+    struct tr_plan plan;                  /* all the group reads */
     const struct tr_kafka_partition *one; /* for ask_watermarks and ask_topic */
     int64_t low, high;
     struct tr_kafka_topic_info info;
@@ -89,6 +92,25 @@ static bool any_offset(const struct tr_kafka_partition *partitions, size_t count
     return false;
 }
 
+static int ask_group(void *context, struct tr_error *err)
+{
+    struct assigning *a = context;
+    tr_plan_done(&a->plan);
+    return tr_plan_make(&a->plan, &a->run->session, err);
+}
+
+/* A store without a marker is new only if the whole group has never applied anything: what others
+ * have got of its partitions counts as well. Loaded again then, as one of them may have just
+ * claimed it. */
+static int look_at_group(struct assigning *a, bool *has_offsets, struct tr_error *err)
+{
+    int rc = tr_run_insist(a->run, "kafka", ask_group, a, err);
+    if (rc < 0)
+        return rc;
+    *has_offsets = tr_plan_group_has_offsets(&a->plan);
+    return *has_offsets ? tr_run_insist(a->run, "store", load_state, a, err) : 0;
+}
+
 static int open_store(struct assigning *a, const struct tr_kafka_partition *partitions,
                       size_t count, struct tr_error *err)
 {
@@ -98,9 +120,12 @@ static int open_store(struct assigning *a, const struct tr_kafka_partition *part
                                      run->session.context.consumer};
     if (run->session.ops->stateless)
         return 0;
+    bool has_offsets = any_offset(partitions, count);
     int rc = tr_run_insist(run, "store", load_state, a, err);
+    if (rc == 0 && !a->state.marked && !has_offsets)
+        rc = look_at_group(a, &has_offsets, err);
     if (rc == 0)
-        rc = tr_start_marker(&a->state, &who, any_offset(partitions, count), err);
+        rc = tr_start_marker(&a->state, &who, has_offsets, err);
     if (rc == 1) {
         tr_log(a->state.empty ? TR_LOG_INFO : TR_LOG_WARN, "store",
                a->state.empty ? "first start with this store"
@@ -203,11 +228,13 @@ static void begin_part(struct tr_part *part, int64_t start, int64_t committed, i
 {
     atomic_store(&part->settled, start);
     atomic_store(&part->settled_ms, 0);
+    atomic_store(&part->caught_up_ms, 0);
     atomic_store(&part->position, TR_KAFKA_OFFSET_NONE);
     atomic_store(&part->end, a->high);
     atomic_store(&part->head_from, start >= a->high ? start : INT64_MAX);
     atomic_store(&part->released_before, atomic_load(&part->released));
-    part->committed = committed;
+    /* Where we start lower than the group was told, it is told so: its tools show a true lag. */
+    part->committed = start == committed ? committed : TR_KAFKA_OFFSET_NONE;
     part->written = progress == start ? start : -1;
     part->delete_version = -1;
     part->table = NULL;
@@ -231,7 +258,7 @@ static int start_part(struct assigning *a, struct tr_kafka_partition *one, struc
     struct tr_part *part = tr_parts_get(&run->parts, one->topic, one->partition, topic);
     int64_t committed = one->offset;
     char texts[2][OFFSET_TEXT];
-    bool made_anew;
+    bool stateless = run->session.ops->stateless;
     if (part == NULL)
         return tr_error_set(err, TR_ENOMEM, "no memory for a partition");
     a->one = one;
@@ -239,9 +266,8 @@ static int start_part(struct assigning *a, struct tr_kafka_partition *one, struc
         return err->code;
     snprintf(part->incarnation, sizeof(part->incarnation), "%s",
              tr_session_incarnation(&run->session, topic));
-    int64_t progress =
-        tr_start_progress(&a->state, topic, part->incarnation, one->partition, &made_anew);
-    int64_t start = tr_start_offset(progress, committed, made_anew);
+    int64_t progress = tr_start_progress(&a->state, topic, part->incarnation, one->partition);
+    int64_t start = tr_start_offset(progress, committed, stateless);
     if (start == TR_KAFKA_OFFSET_BEGINNING)
         start = a->low;
     if (check_range(a, topic, one->partition, start, err) < 0)
@@ -260,7 +286,13 @@ static int start_part(struct assigning *a, struct tr_kafka_partition *one, struc
 static int read_control(void *context, struct tr_error *err)
 {
     struct tr_run *run = context;
-    return tr_session_read_control(&run->session, true, STORE_CALL_MS / 10, err);
+    return tr_session_read_control(&run->session, true, CONTROL_READ_MS, err);
+}
+
+static int quiet_lanes(void *context, struct tr_error *err)
+{
+    struct tr_run *run = context;
+    return tr_lanes_quiet(&run->lanes, LANES_MS, err);
 }
 
 int tr_run_assigned(void *context, struct tr_kafka_partition *partitions, size_t count,
@@ -271,7 +303,7 @@ int tr_run_assigned(void *context, struct tr_kafka_partition *partitions, size_t
     /* Incarnations and the pipeline's id come from control: as fresh as can be. */
     int rc = tr_run_insist(run, "kafka", read_control, run, err);
     if (rc >= 0)
-        rc = tr_lanes_resume(&run->lanes, STORE_CALL_MS, err);
+        rc = tr_run_insist(run, "store", quiet_lanes, run, err);
     tr_lanes_disown(&run->lanes); /* what an attempt before this one may have given them */
     tr_arena_init(&a.arena, 65536, 0);
     if (rc == 0)
@@ -281,8 +313,10 @@ int tr_run_assigned(void *context, struct tr_kafka_partition *partitions, size_t
     for (size_t i = 0; rc == 0 && i < count; i++)
         rc = start_part(&a, &partitions[i], err);
     tr_arena_done(&a.arena);
+    tr_plan_done(&a.plan);
     if (rc < 0)
         return rc;
+    tr_lanes_resume(&run->lanes);
     run->assigned = count > 0;
     pthread_mutex_lock(&run->live.lock);
     run->live.assigned = run->assigned;

@@ -79,6 +79,8 @@ static void update_part(struct tr_run *run, struct tr_part *part)
         atomic_store(&part->end, end);
     if (position >= 0)
         atomic_store(&part->position, position);
+    if (end >= 0 && tr_part_lag(part) == 0)
+        atomic_store(&part->caught_up_ms, tr_clock_wall_us() / 1000);
     /* Once at the head, whatever comes later was read there. */
     if (atomic_load(&part->head_from) == INT64_MAX && tr_part_next(part) >= part->end)
         atomic_store(&part->head_from, part->end);

@@ -85,7 +85,8 @@ static int open_control(void *context, struct tr_error *err)
 static int prepare_dead(void *context, struct tr_error *err)
 {
     struct tr_run *run = context;
-    return tr_dead_prepare(&run->session.dead, err);
+    return tr_dead_prepare(&run->session.dead, run->session.tables.topics,
+                           run->session.tables.topic_count, err);
 }
 
 /* Capture may be started after us. */
@@ -256,6 +257,8 @@ static int route_all(struct tr_run *run, size_t count, struct tr_error *err)
         if (part == NULL)
             return tr_error_set(err, TR_EBUG, "a message of a partition that we never had");
         tr_count(&part->read, 1);
+        if (atomic_load_explicit(&part->settled_ms, memory_order_relaxed) == 0)
+            atomic_store(&part->settled_ms, message->timestamp_ms);
         if (part->look_at_age)
             look_at_age(part, message);
     }
@@ -316,7 +319,7 @@ static void close_all(struct tr_run *run)
     free(run->scratch);
 }
 
-static void close_lanes(struct tr_run *run)
+static void close_lanes(struct tr_run *run, int rc, const struct tr_error *err)
 {
     if (run->consumer != NULL && !run->stuck)
         tr_kafka_consumer_close(run->consumer);
@@ -327,8 +330,11 @@ static void close_lanes(struct tr_run *run)
     if (!run->stuck && tr_lanes_done(&run->lanes, LANES_END_MS))
         return;
     /* A thread is inside the store's library: nothing that it uses may go away under it. */
-    tr_log(TR_LOG_WARN, "consumer", "ending without waiting for the store", TR_END);
-    _exit(run->lanes.error.code == 0 ? 0 : tr_error_exit_code(run->lanes.error.code));
+    if (rc < 0 && rc != TR_ESTOPPED)
+        tr_log_error(TR_LOG_ERROR, "consumer", err, "ending without waiting for the store");
+    else
+        tr_log(TR_LOG_WARN, "consumer", "ending without waiting for the store", TR_END);
+    _exit(tr_error_exit_code(rc));
 }
 
 static int finish(struct tr_run *run, int rc, struct tr_error *err)
@@ -339,11 +345,13 @@ static int finish(struct tr_run *run, int rc, struct tr_error *err)
         return rc;
     }
     tr_run_settle(run, true);
+    if (rc == 0)
+        rc = tr_lanes_error(&run->lanes, err);
     if (tr_run_account(run, &account) < 0 && rc == 0) {
         *err = account;
         rc = account.code;
     }
-    close_lanes(run);
+    close_lanes(run, rc, err);
     return rc;
 }
 

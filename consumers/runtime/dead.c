@@ -11,6 +11,7 @@
 #define HEADERS_MAX 64
 #define REASON_MAX 1024
 #define OURS 8
+#define HEADERS_BYTES 65536
 
 void tr_dead_delivered(void *context, void *opaque, int code, const char *text)
 {
@@ -23,14 +24,37 @@ void tr_dead_delivered(void *context, void *opaque, int code, const char *text)
     atomic_fetch_sub(&wait->pending, 1);
 }
 
-int tr_dead_prepare(struct tr_dead *dead, struct tr_error *err)
+/* The largest record that one of the topics may hold, with room for the headers; 0 = the broker's
+ * default is enough. */
+static int find_limit(struct tr_dead *dead, const char *const *topics, size_t count, int64_t *limit,
+                      struct tr_error *err)
 {
-    static const char *const settings[][2] = {{"cleanup.policy", "delete"}, {"retention.ms", "-1"}};
+    *limit = 0;
+    for (size_t i = 0; i < count; i++) {
+        struct tr_kafka_topic_info info;
+        if (tr_kafka_topic_describe(dead->producer, topics[i], &info, err) < 0)
+            return err->code;
+        if (info.message_bytes_max + HEADERS_BYTES > *limit)
+            *limit = info.message_bytes_max + HEADERS_BYTES;
+    }
+    return 0;
+}
+
+int tr_dead_prepare(struct tr_dead *dead, const char *const *topics, size_t count,
+                    struct tr_error *err)
+{
+    char text[24];
+    int64_t limit;
+    if (find_limit(dead, topics, count, &limit, err) < 0)
+        return err->code;
+    snprintf(text, sizeof(text), "%" PRId64, limit);
+    const char *const settings[][2] = {
+        {"cleanup.policy", "delete"}, {"retention.ms", "-1"}, {"max.message.bytes", text}};
     const struct tr_kafka_topic_spec spec = {.name = dead->topic,
                                              .partitions = 1,
                                              .replication = -1,
                                              .settings = settings,
-                                             .setting_count = 2};
+                                             .setting_count = limit > 0 ? 3 : 2};
     bool created = false;
     return tr_kafka_topic_create(dead->producer, &spec, &created, err);
 }
@@ -78,6 +102,12 @@ static size_t make_headers(const struct tr_dead *dead, const struct tr_dead_lett
     return count;
 }
 
+static int too_large(const struct tr_dead *dead, const char *why, struct tr_error *err)
+{
+    return tr_error_set(err, TR_EKAFKA, "dead letter topic %s: %s; raise its max.message.bytes",
+                        dead->topic, why);
+}
+
 int tr_dead_send(struct tr_dead *dead, const struct tr_dead_letter *letter,
                  struct tr_dead_wait *wait, struct tr_error *err)
 {
@@ -93,15 +123,18 @@ int tr_dead_send(struct tr_dead *dead, const struct tr_dead_letter *letter,
         .header_count = make_headers(dead, letter, &texts, headers),
         .opaque = wait,
     };
+    struct tr_error why = {0};
     atomic_fetch_add(&wait->pending, 1);
-    int rc = tr_kafka_producer_send(dead->producer, &out, err);
+    int rc = tr_kafka_producer_send(dead->producer, &out, &why);
     if (rc == 0)
         return 0;
     atomic_fetch_sub(&wait->pending, 1);
-    if (rc == TR_ELIMIT)
-        return tr_error_frame(
-            err, "dead letter of %s/%d offset %lld; raise max.message.bytes of %s", letter->topic,
-            (int)letter->message->partition, (long long)letter->message->offset, dead->topic);
+    if (rc == TR_ELIMIT) {
+        too_large(dead, why.text, err);
+        return tr_error_frame(err, "dead letter of %s/%d offset %lld", letter->topic,
+                              (int)letter->message->partition, (long long)letter->message->offset);
+    }
+    *err = why;
     return tr_error_frame(err, "dead letter topic %s", dead->topic);
 }
 
@@ -118,6 +151,7 @@ int tr_dead_settle(struct tr_dead *dead, struct tr_dead_wait *wait, int timeout_
     int code = atomic_load(&wait->code);
     if (code == 0)
         return 0;
-    return tr_error_set(err, code, "dead letter topic %s: %s%s", dead->topic, wait->text,
-                        code == TR_ELIMIT ? "; raise its max.message.bytes" : "");
+    if (code == TR_ELIMIT)
+        return too_large(dead, wait->text, err);
+    return tr_error_set(err, code, "dead letter topic %s: %s", dead->topic, wait->text);
 }

@@ -40,9 +40,11 @@ struct tr_dead_wait {
 /* Of the producer that serves dead letters: opaque is the tr_dead_wait. */
 tr_kafka_delivered tr_dead_delivered;
 
-/* Creates the topic unless it is there: one partition, kept for ever. */
-int tr_dead_prepare(struct tr_dead *dead, struct tr_error *err) TR_MUST_CHECK;
-/* Hands one letter to the producer. */
+/* Creates the topic unless it is there: one partition, kept for ever, with room for the largest
+ * record of `topics`. */
+int tr_dead_prepare(struct tr_dead *dead, const char *const *topics, size_t count,
+                    struct tr_error *err) TR_MUST_CHECK;
+/* Hands one letter to the producer. TR_EKAFKA: larger than the topic takes, with the remedy. */
 int tr_dead_send(struct tr_dead *dead, const struct tr_dead_letter *letter,
                  struct tr_dead_wait *wait, struct tr_error *err) TR_MUST_CHECK;
 /* Waits up to timeout_ms until all are acknowledged: 0; TR_EKAFKA_RETRY (send all of them again);

@@ -10,7 +10,7 @@
 #include "log.h"
 #include "sink_call.h"
 
-#define IDLE_PROGRESS_MS 1000
+#define IDLE_MS 250
 
 /* ---- waiting --------------------------------------------------------------------------------- */
 
@@ -81,17 +81,6 @@ static void work_on(struct tr_lane *lane, struct tr_batch *batch, bool given_up)
     pthread_mutex_unlock(&lane->lanes->lock);
 }
 
-/* Without the lock. Trouble with progress is no reason to stop: the next batch brings it along. */
-static void write_progress(struct tr_lane *lane)
-{
-    struct tr_error err = {0};
-    int rc = tr_lane_progress(lane, &err);
-    if (rc < 0 && tr_error_class_of(rc) == TR_CLASS_RETRY)
-        tr_log_error(TR_LOG_WARN, "store", &err, "progress is written with the next batch");
-    else if (rc < 0)
-        fail(lane->lanes, &err);
-}
-
 static void take_offer(struct tr_lane *lane)
 {
     struct tr_lanes *lanes = lane->lanes;
@@ -108,11 +97,22 @@ static void take_offer(struct tr_lane *lane)
 static void flush_progress(struct tr_lane *lane)
 {
     struct tr_lanes *lanes = lane->lanes;
-    pthread_mutex_unlock(&lanes->lock);
-    if (!atomic_load(&lanes->failed))
-        write_progress(lane);
-    pthread_mutex_lock(&lanes->lock);
+    struct tr_error err = {0};
     lane->flush = false;
+    lane->flushing = true;
+    pthread_mutex_unlock(&lanes->lock);
+    if (!atomic_load(&lanes->failed) && tr_lane_progress(lane, &err) < 0)
+        fail(lanes, &err);
+    pthread_mutex_lock(&lanes->lock);
+    lane->flushing = false;
+}
+
+/* What was settled goes to the store with the next batch. Where none follows, or one without a
+ * record for the store, it goes alone. */
+static bool progress_is_due(const struct tr_lane *lane)
+{
+    return !lane->given_up && tr_clock_mono_us() >= lane->progress_due_us &&
+           tr_lane_unwritten(lane);
 }
 
 static void *run_lane(void *context)
@@ -121,19 +121,18 @@ static void *run_lane(void *context)
     struct tr_lanes *lanes = lane->lanes;
     pthread_mutex_lock(&lanes->lock);
     for (;;) {
-        bool idle = false;
         if (lane->offered == NULL && !lane->flush) {
-            struct timespec until = after_ms(IDLE_PROGRESS_MS);
+            struct timespec until = after_ms(IDLE_MS);
             if (lanes->stop)
                 break;
-            idle = pthread_cond_timedwait(&lane->wake, &lanes->lock, &until) != 0;
+            pthread_cond_timedwait(&lane->wake, &lanes->lock, &until);
         }
         if (lane->offered != NULL)
             take_offer(lane);
-        else if (lane->flush || (idle && !lane->given_up && tr_lane_unwritten(lane)))
-            flush_progress(lane);
-        else
+        else if (!lane->flush && !progress_is_due(lane))
             continue;
+        if (lane->flush || progress_is_due(lane))
+            flush_progress(lane);
         lanes->rounds++;
         pthread_cond_signal(&lanes->main_wake);
     }
@@ -182,7 +181,8 @@ static bool all_idle(const struct tr_lanes *lanes)
 {
     for (unsigned i = 0; lanes->lane != NULL && i < lanes->config.count; i++) {
         const struct tr_lane *lane = &lanes->lane[i];
-        if (lane->started && (lane->offered != NULL || lane->working != NULL || lane->flush))
+        if (lane->started &&
+            (lane->offered != NULL || lane->working != NULL || lane->flush || lane->flushing))
             return false;
     }
     return true;
@@ -344,18 +344,23 @@ void tr_lanes_abandon(struct tr_lanes *lanes, struct tr_parts *parts)
     pthread_mutex_unlock(&lanes->lock);
 }
 
-int tr_lanes_resume(struct tr_lanes *lanes, int timeout_ms, struct tr_error *err)
+int tr_lanes_quiet(struct tr_lanes *lanes, int timeout_ms, struct tr_error *err)
 {
     pthread_mutex_lock(&lanes->lock);
+    for (unsigned i = 0; i < lanes->config.count; i++)
+        lanes->lane[i].given_up = true;
     bool idle = wait_idle(lanes, timeout_ms);
+    pthread_mutex_unlock(&lanes->lock);
+    return idle ? 0 : tr_error_set(err, TR_ESTORE_RETRY, "a call to the store does not return");
+}
+
+void tr_lanes_resume(struct tr_lanes *lanes)
+{
+    pthread_mutex_lock(&lanes->lock);
     lanes->interrupt = false;
-    for (unsigned i = 0; idle && i < lanes->config.count; i++)
+    for (unsigned i = 0; i < lanes->config.count; i++)
         lanes->lane[i].given_up = false;
     pthread_mutex_unlock(&lanes->lock);
-    if (idle)
-        return 0;
-    return tr_error_set(err, TR_ESTORE, "a call to the store has not returned for %d s",
-                        timeout_ms / 1000);
 }
 
 int tr_lane_adopt(struct tr_lane *lane, struct tr_part *part, struct tr_error *err)
@@ -383,6 +388,8 @@ void tr_lanes_disown(struct tr_lanes *lanes)
     pthread_mutex_lock(&lanes->lock);
     for (unsigned i = 0; i < lanes->config.count; i++)
         lanes->lane[i].part_count = 0;
+    for (unsigned i = 0; i < lanes->config.count; i++)
+        atomic_store(&lanes->lane[i].retry_since_us, 0); /* trouble with progress they had */
     pthread_mutex_unlock(&lanes->lock);
 }
 

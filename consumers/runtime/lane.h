@@ -33,7 +33,8 @@ struct tr_lane {
     struct tr_batch *offered; /* full, or what there is */
     struct tr_batch *behind;  /* the same, while the lane has not taken the one offered yet */
     struct tr_batch *working; /* the lane's own */
-    bool flush;               /* write progress now, then clear this */
+    bool flush;               /* write progress now */
+    bool flushing;            /* it is being written */
     bool given_up;            /* takes nothing more until resumed: later batches must not pass */
     struct tr_part **parts;   /* changed while the lane is idle */
     size_t part_count, part_capacity;
@@ -42,7 +43,9 @@ struct tr_lane {
     struct tr_sink_progress *settled, *after;
     size_t settled_capacity, after_capacity;
     struct tr_dead_wait letters;
-    int64_t logged_us; /* when trouble was said last */
+    int64_t logged_us;         /* when trouble was said last */
+    int64_t progress_due_us;   /* not to be written alone before that */
+    int64_t progress_delay_ms; /* grows while the store does not take it */
     /* Any thread. */
     _Atomic int64_t retry_since_us; /* 0 = not retrying */
 };
@@ -91,9 +94,12 @@ uint64_t tr_lanes_rounds(struct tr_lanes *lanes);
 bool tr_lanes_drain(struct tr_lanes *lanes, int timeout_ms);
 /* After a drain that was not in time: what is in flight counts as released from now on. */
 void tr_lanes_abandon(struct tr_lanes *lanes, struct tr_parts *parts);
-/* With a new assignment. TR_ESTORE when a store's call has still not returned. */
-int tr_lanes_resume(struct tr_lanes *lanes, int timeout_ms, struct tr_error *err) TR_MUST_CHECK;
-/* While drained: which partitions the lanes have. */
+/* Waits for lanes that are still inside the store: TR_ESTORE_RETRY when one does not come back in
+ * time. Afterwards nothing is touched by them until tr_lanes_resume. */
+int tr_lanes_quiet(struct tr_lanes *lanes, int timeout_ms, struct tr_error *err) TR_MUST_CHECK;
+/* With a new assignment. */
+void tr_lanes_resume(struct tr_lanes *lanes);
+/* While quiet: which partitions the lanes have. */
 int tr_lane_adopt(struct tr_lane *lane, struct tr_part *part, struct tr_error *err) TR_MUST_CHECK;
 void tr_lanes_disown(struct tr_lanes *lanes);
 
@@ -106,7 +112,8 @@ bool tr_lanes_retrying(struct tr_lanes *lanes, int64_t *since_us, char *trouble,
 
 /* Applies and settles the whole batch: 0; TR_ESTOPPED when it was interrupted; what stops us. */
 int tr_lane_apply(struct tr_lane *lane, struct tr_batch *batch, struct tr_error *err) TR_MUST_CHECK;
-/* Writes settled progress that the store was not given yet. */
+/* Writes settled progress that the store was not given yet. A store that can't take it now is no
+ * error: it is said, and tried again later or with the next batch. */
 int tr_lane_progress(struct tr_lane *lane, struct tr_error *err) TR_MUST_CHECK;
 bool tr_lane_unwritten(const struct tr_lane *lane);
 /* Sleeps for back-off; false when interrupted. */

@@ -63,9 +63,11 @@ struct tr_part {
     atomic_bool assigned;
     _Atomic uint32_t epoch;  /* grows when what is in flight is given up; under the lanes' lock */
     _Atomic int64_t settled; /* the next offset that the store needs */
-    _Atomic int64_t settled_ms; /* time stamp of the last settled record; 0 = none */
-    _Atomic int64_t position;   /* the next offset to read; TR_KAFKA_OFFSET_NONE = not known */
-    _Atomic int64_t end;        /* the partition's end as last heard; as above */
+    /* Time stamp of the last settled record, at first of the first that was read; 0 = none. */
+    _Atomic int64_t settled_ms;
+    _Atomic int64_t caught_up_ms; /* when there was no lag the last time; 0 = never */
+    _Atomic int64_t position;     /* the next offset to read; TR_KAFKA_OFFSET_NONE = not known */
+    _Atomic int64_t end;          /* the partition's end as last heard; as above */
     _Atomic int64_t head_from; /* records from here on were read at the head; INT64_MAX = not yet */
     _Atomic int64_t read;      /* main */
     _Atomic int64_t released;  /* main, or the lane that gives up: rare, so added atomically */
@@ -117,5 +119,8 @@ int tr_part_check(const struct tr_part *part, struct tr_error *err) TR_MUST_CHEC
 int64_t tr_part_next(const struct tr_part *part);
 /* Records between that and the end; 0 when the end is not known. */
 int64_t tr_part_lag(const struct tr_part *part);
+/* How long the store has been behind in a partition: since the record that it has last, or since it
+ * had all there was; 0 when it has, -1 while neither is known. */
+int64_t tr_part_lag_seconds(const struct tr_part *part, int64_t now_ms);
 
 #endif

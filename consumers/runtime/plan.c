@@ -110,9 +110,8 @@ void tr_plan_store(struct tr_plan *plan, const struct tr_session *session,
     for (size_t i = 0; i < plan->part_count; i++) {
         struct tr_plan_part *part = &plan->parts[i];
         const char *topic = plan->topics[part->topic];
-        bool other;
         part->store = tr_start_progress(state, topic, tr_session_incarnation(session, topic),
-                                        part->partition, &other);
+                                        part->partition);
     }
 }
 

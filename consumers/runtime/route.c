@@ -208,9 +208,12 @@ void tr_route_describe(const struct tr_kafka_message *message, char *out, size_t
 {
     struct tr_error why = {0};
     struct tr_event ev;
-    if (message->tombstone || tr_event_scan(&ev, message->value, &why) < 0)
-        snprintf(out, size, "a tombstone of key %.*s",
-                 (int)(message->key.length < 200 ? message->key.length : 200), message->key.data);
+    struct tr_event_key key;
+    if (message->tombstone && tr_event_key_scan(&key, message->key, &why) == 0)
+        snprintf(out, size, "a shape of table %.*s.%.*s", (int)key.database.length,
+                 key.database.data, (int)key.table.length, key.table.data);
+    else if (message->tombstone || tr_event_scan(&ev, message->value, &why) < 0)
+        snprintf(out, size, "a shape");
     else
         snprintf(out, size, "schema_id %" PRId64 " of table %.*s.%.*s", ev.schema_id,
                  (int)ev.database.length, ev.database.data, (int)ev.table.length, ev.table.data);

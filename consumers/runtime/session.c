@@ -6,7 +6,8 @@
 
 #include "sink_call.h"
 
-#define DEAD_QUEUE_BYTES (16u << 20)
+/* No more than the lanes' batches can be in it, which have limits of their own. */
+#define DEAD_QUEUE_BYTES (1u << 30)
 #define BATCH_BYTES_MIN (64u << 10)
 
 /* ---- opening --------------------------------------------------------------------------------- */
@@ -105,28 +106,31 @@ static void close_control(struct tr_session *session)
     session->control = NULL;
 }
 
-static int read_checkpoint(struct tr_session *session, int timeout_ms, struct tr_error *err)
-{
-    int rc = tr_control_new(&session->control, err);
-    if (rc == 0)
-        rc = tr_kafka_reader_new(&session->reader, session->kafka, session->client_id,
-                                 session->control_topic, err);
-    if (rc == 0)
-        rc = tr_kafka_reader_read(session->reader, timeout_ms, true, take_control, session->control,
-                                  err);
-    if (rc < 0)
-        return rc;
-    return tr_control_checkpoint(session->control) == NULL;
-}
-
-int tr_session_open_control(struct tr_session *session, int timeout_ms, struct tr_error *err)
+/* 1 when there is no such topic. */
+static int find_control(struct tr_session *session, struct tr_error *err)
 {
     struct tr_kafka_topic_info info;
     if (tr_kafka_topic_describe(session->dead.producer, session->control_topic, &info, err) < 0)
         return err->code;
     if (!info.exists)
         return 1;
-    int rc = read_checkpoint(session, timeout_ms, err);
+    int rc = tr_control_new(&session->control, err);
+    return rc < 0 ? rc
+                  : tr_kafka_reader_new(&session->reader, session->kafka, session->client_id,
+                                        session->control_topic, err);
+}
+
+int tr_session_open_control(struct tr_session *session, int timeout_ms, struct tr_error *err)
+{
+    int rc = session->reader == NULL ? find_control(session, err) : 0;
+    if (rc == 0) {
+        rc = tr_kafka_reader_read(session->reader, timeout_ms, true, take_control, session->control,
+                                  err);
+        /* A topic that takes longer than that: the next call goes on from here. */
+        if (rc < 0 && tr_error_class_of(rc) == TR_CLASS_RETRY)
+            return rc;
+        rc = rc < 0 ? rc : tr_control_checkpoint(session->control) == NULL;
+    }
     if (rc != 0)
         close_control(session);
     return rc;
@@ -143,11 +147,17 @@ int tr_session_no_control(const struct tr_session *session, struct tr_error *err
 int tr_session_read_control(struct tr_session *session, bool to_end, int timeout_ms,
                             struct tr_error *err)
 {
+    struct tr_error other = {0};
     int rc = tr_kafka_reader_read(session->reader, timeout_ms, to_end, take_control,
                                   session->control, err);
-    if (rc <= 0)
-        return rc;
-    return tr_tables_refresh(&session->tables, err);
+    /* Also when the read broke off: what came before is not read again. */
+    int found = tr_tables_refresh(&session->tables, &other);
+    if (found < 0)
+        *err = other;
+    else if (rc >= 0 && tr_control_checkpoint(session->control) == NULL)
+        return tr_error_set(err, TR_ESTATE, "the checkpoint was removed from topic %s",
+                            session->control_topic);
+    return rc < 0 && found >= 0 ? rc : found;
 }
 
 const char *tr_session_pipeline_id(const struct tr_session *session)

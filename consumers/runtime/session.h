@@ -44,7 +44,8 @@ int tr_session_open_kafka(struct tr_session *session, struct tr_error *err) TR_M
 /* One attempt. */
 int tr_session_open_sink(struct tr_session *session, struct tr_error *err) TR_MUST_CHECK;
 /* Reads control to its end as of now: 0; 1 when there is no such topic, or no checkpoint in it yet
- * (nothing is open then); TR_E… */
+ * (nothing is open then); TR_E…, of which one that passes lets the next call go on where this one
+ * ended. */
 int tr_session_open_control(struct tr_session *session, int timeout_ms,
                             struct tr_error *err) TR_MUST_CHECK;
 /* TR_ESTATE for commands that can't wait for it. */

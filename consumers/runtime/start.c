@@ -37,30 +37,21 @@ int tr_start_marker(const struct tr_sink_state *state, const struct tr_start_who
 }
 
 int64_t tr_start_progress(const struct tr_sink_state *state, const char *topic,
-                          const char *incarnation, int32_t partition, bool *other)
+                          const char *incarnation, int32_t partition)
 {
-    int64_t found = TR_KAFKA_OFFSET_NONE;
-    bool seen_other = false;
     for (size_t i = 0; i < state->progress_count; i++) {
         const struct tr_sink_progress *progress = &state->progress[i];
-        if (progress->partition != partition || strcmp(progress->topic, topic) != 0)
-            continue;
-        if (strcmp(progress->incarnation, incarnation) == 0)
-            found = progress->next;
-        else
-            seen_other = true;
+        if (progress->partition == partition && strcmp(progress->topic, topic) == 0 &&
+            strcmp(progress->incarnation, incarnation) == 0)
+            return progress->next;
     }
-    *other = seen_other && found == TR_KAFKA_OFFSET_NONE;
-    return found;
+    return TR_KAFKA_OFFSET_NONE;
 }
 
-int64_t tr_start_offset(int64_t progress, int64_t group, bool made_anew)
+int64_t tr_start_offset(int64_t progress, int64_t group, bool stateless)
 {
-    if (progress >= 0 && group >= 0)
-        return progress < group ? progress : group;
-    if (progress >= 0)
-        return progress;
-    if (made_anew || group < 0)
+    int64_t known = stateless ? group : progress;
+    if (known < 0)
         return TR_KAFKA_OFFSET_BEGINNING;
-    return group;
+    return group >= 0 && group < known ? group : known;
 }

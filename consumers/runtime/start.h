@@ -21,15 +21,15 @@ int tr_start_marker(const struct tr_sink_state *state, const struct tr_start_who
                     bool group_has_offsets, struct tr_error *err) TR_MUST_CHECK;
 
 /* The store's progress in a partition of this incarnation of a topic; TR_KAFKA_OFFSET_NONE when it
- * has none. `*other` tells that it has some of another incarnation: the topic was made anew. */
+ * has none. */
 int64_t tr_start_progress(const struct tr_sink_state *state, const char *topic,
-                          const char *incarnation, int32_t partition, bool *other);
+                          const char *incarnation, int32_t partition);
 
 /*
- * The lower of the store's progress and the group's offset, where both exist; else the one there
- * is; else the beginning. Of a topic that was made anew the group's offset may be the old one's:
- * the beginning.
+ * The lower of the store's progress and the group's offset. What a store has no progress in it may
+ * not hold (it was set back to before its first batch, or the topic was made anew and the group's
+ * offset is the old one's): the beginning. A stateless store goes by the group alone.
  */
-int64_t tr_start_offset(int64_t progress, int64_t group, bool made_anew);
+int64_t tr_start_offset(int64_t progress, int64_t group, bool stateless);
 
 #endif

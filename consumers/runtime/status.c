@@ -190,14 +190,11 @@ struct snapshot {
     int64_t lag_seconds;
 };
 
-/* How old the last applied record is, where something newer waits. */
+/* The longest; not known when one is not. */
 static void take_age(struct snapshot *to, const struct tr_part *part)
 {
-    int64_t settled_ms = atomic_load(&part->settled_ms);
-    if (tr_part_lag(part) == 0 || settled_ms == 0)
-        return;
-    int64_t seconds = (tr_clock_wall_us() / 1000 - settled_ms) / 1000;
-    if (seconds > to->lag_seconds)
+    int64_t seconds = tr_part_lag_seconds(part, tr_clock_wall_us() / 1000);
+    if (seconds < 0 || (to->lag_seconds >= 0 && seconds > to->lag_seconds))
         to->lag_seconds = seconds;
 }
 

@@ -16,8 +16,8 @@ struct tr_table {
     struct tr_sink_table sink;                 /* database and table plain, owned */
     struct tr_slice database_json, table_json; /* quoted, owned: as events name it */
     uint64_t hash;
-    bool taken; /* by the rules */
-    bool ready; /* the sink knows it */
+    bool taken;                    /* by the rules */
+    bool ready;                    /* the sink knows it */
     const struct tr_shape *recent; /* of the record before */
 };
 

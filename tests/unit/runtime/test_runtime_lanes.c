@@ -1,4 +1,8 @@
 /* test_runtime_lanes.c - a store that fails: retries, poison, drains, progress. */
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
 #include "clock.h"
 #include "rig.h"
 
@@ -142,7 +146,57 @@ static void progress_is_written_when_idle_and_at_a_drain(void **state)
     assert_int_equal(tr_fake_progress(rig.sink, TOPIC, 0), 2);
     tr_fake_counts(rig.sink, &counts);
     assert_int_equal(counts.progress_calls, 2);
-    assert_int_equal(tr_lanes_resume(&rig.lanes, 1000, &rig.err), 0);
+    tr_lanes_resume(&rig.lanes);
+}
+
+/* A table that rarely changes in a topic that others fill: its progress must not stay behind. */
+static void progress_is_written_while_nothing_is_for_the_store(void **state)
+{
+    (void)state;
+    int64_t offset = 0;
+    rig_open(&rig, 1, 1000, 8 << 20);
+    for (int i = 0; i < 40 && tr_fake_progress(rig.sink, TOPIC, 0) < 10; i++) {
+        assert_int_equal(rig_route(&rig, 0, rig_key(1), NULL, NULL), TR_ROUTED); /* filtered */
+        tr_lanes_offer(&rig.lanes);
+        offset++;
+        tr_clock_sleep_ms(100);
+    }
+    assert_true(tr_fake_progress(rig.sink, TOPIC, 0) >= 10);
+    rig_settle(&rig);
+    assert_account(&rig, 0, 0, 0, 0, offset, 0);
+}
+
+static bool is_retrying(struct rig *r, bool expected)
+{
+    char trouble[200];
+    int64_t since;
+    for (int i = 0; i < 500; i++) {
+        if (tr_lanes_retrying(&r->lanes, &since, trouble, sizeof(trouble)) == expected)
+            return expected;
+        tr_clock_sleep_ms(10);
+    }
+    return !expected;
+}
+
+static void trouble_with_progress_alone_is_visible(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/tailrace-down-XXXXXX";
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    close(fd);
+    unlink(path);
+    rig.settings.down_file = path;
+    rig_open(&rig, 1, 1000, 8 << 20);
+    rig_row(&rig, 0, "insert", 1, 10);
+    rig_settle(&rig);
+    fd = open(path, O_CREAT | O_WRONLY, 0600);
+    assert_true(fd >= 0);
+    close(fd);
+    assert_true(is_retrying(&rig, true));
+    unlink(path);
+    assert_false(is_retrying(&rig, false));
+    assert_int_equal(tr_fake_progress(rig.sink, TOPIC, 0), 1);
 }
 
 static void a_call_that_does_not_return(void **state)
@@ -159,9 +213,10 @@ static void a_call_that_does_not_return(void **state)
     rig_account(&rig, 0, &account);
     assert_int_equal(account.released, 1);
     assert_int_equal(account.in_flight, 0);
-    assert_int_equal(tr_lanes_resume(&rig.lanes, 10, &rig.err), TR_ESTORE);
+    assert_int_equal(tr_lanes_quiet(&rig.lanes, 10, &rig.err), TR_ESTORE_RETRY);
     tr_error_reset(&rig.err);
-    assert_int_equal(tr_lanes_resume(&rig.lanes, 5000, &rig.err), 0);
+    assert_int_equal(tr_lanes_quiet(&rig.lanes, 5000, &rig.err), 0);
+    tr_lanes_resume(&rig.lanes);
     /* What came back late is counted once, as released. */
     rig_account(&rig, 0, &account);
     assert_int_equal(account.released, 1);
@@ -249,6 +304,8 @@ int main(void)
         CASE(all_of_a_key_refused),
         CASE(poison_and_retry_in_one_batch),
         CASE(progress_is_written_when_idle_and_at_a_drain),
+        CASE(progress_is_written_while_nothing_is_for_the_store),
+        CASE(trouble_with_progress_alone_is_visible),
         CASE(a_call_that_does_not_return),
         CASE(dead_letters_say_what_where_and_why),
         CASE(dead_letters_are_acknowledged_first),

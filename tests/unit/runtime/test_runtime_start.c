@@ -23,22 +23,21 @@ static void start_offsets(void **state)
     (void)state;
     static const struct {
         int64_t progress, group;
-        bool made_anew;
+        bool stateless;
         int64_t start;
     } cases[] = {
         {NONE, NONE, false, BEGINNING}, /* a true first start */
         {500, NONE, false, 500},        /* the store alone knows */
-        {NONE, 500, false, 500},        /* the group alone knows */
+        {NONE, 500, false, BEGINNING},  /* set back to before its first batch, or a new topic */
         {500, 700, false, 500},         /* the store lost writes: it catches up */
         {700, 500, false, 500},         /* a commit that did not come through */
         {0, 500, false, 0},             /* after a reset */
         {500, 0, false, 0},
-        {NONE, 500, true, BEGINNING}, /* the group's is the old topic's */
+        {NONE, 500, true, 500},
         {NONE, NONE, true, BEGINNING},
-        {10, 500, true, 10},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
-        assert_int_equal(tr_start_offset(cases[i].progress, cases[i].group, cases[i].made_anew),
+        assert_int_equal(tr_start_offset(cases[i].progress, cases[i].group, cases[i].stateless),
                          cases[i].start);
 }
 
@@ -48,15 +47,10 @@ static void progress_by_incarnation(void **state)
     struct tr_sink_progress list[] = {
         {"db.shop", "old", 0, 900}, {"db.shop", "new", 0, 40}, {"db.shop", "old", 1, 800}};
     const struct tr_sink_state has = {.progress = list, .progress_count = 3};
-    bool other;
-    assert_int_equal(tr_start_progress(&has, "db.shop", "new", 0, &other), 40);
-    assert_false(other);
-    assert_int_equal(tr_start_progress(&has, "db.shop", "new", 1, &other), NONE);
-    assert_true(other);
-    assert_int_equal(tr_start_progress(&has, "db.shop", "new", 2, &other), NONE);
-    assert_false(other);
-    assert_int_equal(tr_start_progress(&has, "db.crm", "old", 0, &other), NONE);
-    assert_false(other);
+    assert_int_equal(tr_start_progress(&has, "db.shop", "new", 0), 40);
+    assert_int_equal(tr_start_progress(&has, "db.shop", "new", 1), NONE); /* made anew */
+    assert_int_equal(tr_start_progress(&has, "db.shop", "new", 2), NONE);
+    assert_int_equal(tr_start_progress(&has, "db.crm", "old", 0), NONE);
 }
 
 static void markers(void **state)
@@ -157,6 +151,26 @@ static void next_passes_commit_markers_only_when_idle(void **state)
     tr_parts_done(&parts);
 }
 
+static void lag_in_seconds(void **state)
+{
+    (void)state;
+    struct tr_parts parts;
+    tr_parts_init(&parts);
+    struct tr_part *part = tr_parts_get(&parts, 0, 0, "db.shop");
+    assert_non_null(part);
+    atomic_store(&part->settled, 10);
+    atomic_store(&part->end, 10);
+    assert_int_equal(tr_part_lag_seconds(part, 900000), 0);
+    atomic_store(&part->end, 12);
+    assert_int_equal(tr_part_lag_seconds(part, 900000), -1);
+    atomic_store(&part->settled_ms, 100000);
+    assert_int_equal(tr_part_lag_seconds(part, 900000), 800);
+    /* Idle for long, and then one record a second ago. */
+    atomic_store(&part->caught_up_ms, 899000);
+    assert_int_equal(tr_part_lag_seconds(part, 900000), 1);
+    tr_parts_done(&parts);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -166,6 +180,7 @@ int main(void)
         cmocka_unit_test(foreign_markers),
         cmocka_unit_test(plan_arithmetic),
         cmocka_unit_test(stale_at_the_head),
+        cmocka_unit_test(lag_in_seconds),
         cmocka_unit_test(next_passes_commit_markers_only_when_idle),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
