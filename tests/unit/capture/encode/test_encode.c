@@ -299,7 +299,7 @@ static void steady_state_allocates_nothing(void **state)
     int64_t before = allocations;
     for (int i = 0; i < 100; i++) {
         size_t moved;
-        if (i == 1) { /* the first round makes the buffer large enough */
+        if (i == 1) {                          /* the first round makes the buffer large enough */
             assert_true(allocations > before); /* the counter counts */
             before = allocations;
         }
