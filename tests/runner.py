@@ -20,6 +20,11 @@ import fetch  # noqa: E402
 
 LABELS = ["unit", "golden", "lint", "integration"]
 SANITIZED = ["unit", "golden"]
+# With label full the unit tests run under TSan too, but for those that start a librdkafka client:
+# the library makes its threads by C11's thrd_create, which TSan does not see, and it crashes in the
+# first of them.
+THREADS_LEFT_OUT = ["test_kafka_consumer", "test_kafka_producer", "test_kafka_properties",
+                    "test_kafka_unknown", "test_publish_memory"]
 SERVERS = ["mariadb", "kafka", "redis", "elasticsearch"]
 PARALLEL = 2
 # Tests that only prepare others say nothing about tailrace: they count when they fail.
@@ -56,13 +61,17 @@ def step(name, command, log, env=None):
     return code == 0
 
 
+def configuring(preset):
+    """The command; whatever the folder was configured with before, warnings are errors."""
+    stack = os.environ.get("TAILRACE_STACK_DIR", "")
+    return ["cmake", "--preset", preset, f"-DTAILRACE_TEST_STACK={stack}", "-DTAILRACE_WERROR=ON"]
+
+
 def build(preset):
-    """Configures and builds build/<preset>; warnings are errors there."""
+    """Configures and builds build/<preset>."""
     folder = ROOT / "build" / preset
     folder.mkdir(parents=True, exist_ok=True)
-    stack = os.environ.get("TAILRACE_STACK_DIR", "")
-    configure = ["cmake", "--preset", preset, f"-DTAILRACE_TEST_STACK={stack}"]
-    return (step(f"configure {preset}", configure, folder / "configure.log") and
+    return (step(f"configure {preset}", configuring(preset), folder / "configure.log") and
             step(f"build {preset}", ["cmake", "--build", "--preset", preset, "-j", str(PARALLEL)],
                  folder / "build.log"))
 
@@ -80,7 +89,7 @@ def count(report):
     return passed, failed
 
 
-def run_label(preset, label, totals, env):
+def run_label(preset, label, totals, env, left_out=()):
     """One ctest run. Servers are shared, so only tests without any run side by side."""
     folder = ROOT / "build" / preset
     report = folder / f"report-{label}.xml"
@@ -88,6 +97,8 @@ def run_label(preset, label, totals, env):
     parallel = PARALLEL if label in ("unit", "golden") else 1
     command = ["ctest", "--test-dir", str(folder), "-L", f"^{label}$", "--no-tests=error",
                "--output-on-failure", "--output-junit", str(report), "-j", str(parallel)]
+    if left_out:
+        command += ["-E", f"^({'|'.join(left_out)})$"]
     fine = step(f"{label} ({preset})", command, folder / f"{label}.log", env)
     passed, failed = count(report) if report.exists() else (0, 0)
     if not fine and failed == 0:
@@ -96,23 +107,25 @@ def run_label(preset, label, totals, env):
     say(f"  {passed} passed, {failed} failed")
 
 
+def run_preset(preset, labels, totals, env, left_out=()):
+    """Builds it and runs the labels there; a build that failed counts as a failed test."""
+    if not labels:
+        return
+    if not build(preset):
+        totals.add(0, 1)
+        return
+    for label in labels:
+        run_label(preset, label, totals, env, left_out)
+
+
 def run(labels, totals):
     env = dict(os.environ, UBSAN_OPTIONS="print_stacktrace=1")
-    if "full" in labels:
+    full = "full" in labels
+    if full:
         env["TAILRACE_TEST_FULL"] = "1"
-    if build("release"):
-        for label in labels:
-            run_label("release", label, totals, env)
-    else:
-        totals.add(0, 1)
-    sanitized = [label for label in labels if label in SANITIZED]
-    if not sanitized:
-        return
-    if build("asan"):
-        for label in sanitized:
-            run_label("asan", label, totals, env)
-    else:
-        totals.add(0, 1)
+    run_preset("release", labels, totals, env)
+    run_preset("asan", [label for label in labels if label in SANITIZED], totals, env)
+    run_preset("tsan", ["unit"] if full else [], totals, env, THREADS_LEFT_OUT)
 
 
 def prepare(labels):

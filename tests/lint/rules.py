@@ -4,6 +4,8 @@ import ast
 import re
 import subprocess
 
+from modules import owners, read_modules
+
 FILE_LINES_MAX = 800
 FUNCTION_LINES_MAX = 70
 COLUMNS_MAX = 100
@@ -37,10 +39,7 @@ TOP_LEVEL = {
 }
 TOP_FOLDERS = ("capture", "consumers", "common", "schemas", "tests", "deploy")
 INCLUDE = re.compile(r'\s*#\s*include\s*(<([^>]+)>|"([^"]+)")')
-# Brackets keep the expression from finding itself.
-SELF_REFERENCE = re.compile(
-    r"(\.\./shar[e]d|before-sto[p]|/wor[k]/|\bCE[O]\b|language mode[l]|\bissue #?[0-9]+\b"
-    r"|\b(contract|design|style|stores|source|stack)\.m[d]\b)", re.IGNORECASE)
+HOME_PATH = re.compile(r"(?<![\w./)}\]-])/(home|root|work)/")
 
 
 def includes(tree, path):
@@ -74,8 +73,28 @@ def own_includes(tree):
                 yield f"{path}:{number}: {top} must not include {header} of {', '.join(tops)}"
 
 
+def named_modules(tree):
+    """A file includes only headers of modules that its own module names, whatever else it can see
+    through those."""
+    modules = read_modules(tree, "common", "capture", "consumers")
+    headers = {}
+    for path in tree.c_files("common", "capture", "consumers"):
+        if path.endswith(".h"):
+            headers.setdefault(path.split("/")[-1], []).append(path)
+    for path in tree.c_files("common", "capture", "consumers"):
+        mine = owners(modules, path)
+        folder = path.rpartition("/")[0]
+        for number, header, quoted in includes(tree, path):
+            found = headers.get(header, []) if quoted else []
+            found = [one for one in found if one == f"{folder}/{header}"] or found
+            theirs = {module.name for one in found for module in owners(modules, one)}
+            if theirs and not any(theirs & module.named for module in mine):
+                yield (f"{path}:{number}: {header} is of {' or '.join(sorted(theirs))}: name it in "
+                       f"{folder}/CMakeLists.txt, {' or '.join(module.name for module in mine)}")
+
+
 def file_sizes(tree):
-    for path in tree.written(".c", ".h", ".py", ".txt", ".lua"):
+    for path in tree.written(".c", ".h", ".py", ".sh", ".txt", ".lua"):
         if path.startswith(("tests/golden/", "tests/fuzz/")) and path.endswith(".txt"):
             continue
         count = len(tree.lines(path))
@@ -105,7 +124,7 @@ def python_functions(text):
 
 def function_sizes(tree):
     for path in tree.written(".c", ".h", ".py"):
-        found = (python_functions(tree.text(path)) if path.endswith(".py")
+        found = (python_functions(tree.text(path)) if tree.ending(path) == ".py"
                  else c_functions(tree.lines(path)))
         for first, last, name in found:
             count = last - first + 1
@@ -135,15 +154,15 @@ def readmes(tree):
             yield f"{folder}/README.md:1: is missing; it says what the folder holds"
 
 
-def self_references(tree):
-    """The project speaks of itself alone, not of how it is made."""
+def home_paths(tree):
+    """A path below somebody's home or work folder is right on one machine only."""
     for path in tree.paths:
-        if path.startswith(".ci/") or not tree.is_text(path):
+        if not tree.is_text(path):
             continue
         for number, line in enumerate(tree.lines(path), 1):
-            found = SELF_REFERENCE.search(line)
+            found = HOME_PATH.search(line)
             if found:
-                yield f"{path}:{number}: '{found.group(0)}'"
+                yield f"{path}:{number}: a path below {found.group(0)}"
 
 
 def typedefs(tree):
@@ -178,12 +197,13 @@ def formatting(tree):
 ALL = {
     "foreign_headers": foreign_headers,
     "own_includes": own_includes,
+    "named_modules": named_modules,
     "file_sizes": file_sizes,
     "function_sizes": function_sizes,
     "columns": columns,
     "top_level": top_level,
     "readmes": readmes,
-    "self_references": self_references,
+    "home_paths": home_paths,
     "typedefs": typedefs,
     "header_form": header_form,
     "formatting": formatting,

@@ -50,11 +50,31 @@ class RuleTest(unittest.TestCase):
                           "common/x/x.c:1: common must not",
                           "consumers/z/z.c:2: consumers must not")
 
+    def test_named_modules(self):
+        found = self.check(
+            "named_modules",
+            common__x__CMakeLists_Dtxt="tr_library(x SOURCES x.c)\n",
+            common__x__x_Dh=GOOD_HEADER, common__x__x_Dc='#include "x.h"\n',
+            common__y__CMakeLists_Dtxt="tr_library(y SOURCES y.c # its own\n  DEPENDS x)\n",
+            common__y__y_Dh='#include "x.h"\n', common__y__y_Dc='#include "y.h"\n',
+            capture__z__CMakeLists_Dtxt="tr_library(z SOURCES z.c w.c USES y LIBS m)\n"
+                                        "tr_program(p SOURCES main.c USES z)\n",
+            capture__z__z_Dc='#include "y.h"\n#include "x.h"\n#include <x.h>\n',
+            capture__z__z_Dh=GOOD_HEADER, capture__z__w_Dc='#include "z.h"\n',
+            capture__z__all_Dh='#include "y.h"\n#include "x.h"\n',
+            capture__z__main_Dc='#include "z.h"\n#include "y.h"\n')
+        self.assert_found(found,
+                          "capture/z/all.h:2: x.h is of x: name it in capture/z/CMakeLists.txt, "
+                          "z or p",
+                          "capture/z/main.c:2: y.h is of y: name it in capture/z/CMakeLists",
+                          "capture/z/z.c:2: x.h is of x: name it")
+
     def test_file_sizes(self):
         long = "int x;\n" * 801
         found = self.check("file_sizes", common__a_Dc=long, common__b_Dgen_Dc=long,
-                           common__c_Dc="int x;\n" * 800)
-        self.assert_found(found, "common/a.c:800: 801 lines")
+                           common__c_Dc="int x;\n" * 800, tests__run="#!/bin/sh\n" + "x\n" * 800,
+                           tests__data="x\n" * 801)
+        self.assert_found(found, "common/a.c:800: 801 lines", "tests/run:800: 801 lines")
 
     def test_function_sizes(self):
         body = "    x();\n"
@@ -63,13 +83,14 @@ class RuleTest(unittest.TestCase):
         table = "static const int t[] = {\n" + "    1,\n" * 100 + "};\n"
         python = "def f():\n" + "    x()\n" * 70
         found = self.check("function_sizes", common__a_Dc=table + "\n" + fits + "\n" + long,
-                           tests__b_Dpy=python)
+                           tests__b_Dpy=python, tests__c="#!/usr/bin/env python3\n" + python)
         self.assert_found(found, "common/a.c:175: 71 lines (70 at most): int g(int a,",
-                          "tests/b.py:1: 71 lines")
+                          "tests/b.py:1: 71 lines", "tests/c:2: 71 lines")
 
     def test_columns(self):
-        found = self.check("columns", common__a_Dc="x" * 101 + "\n" + "\u00e9" * 100 + "\n")
-        self.assert_found(found, "common/a.c:1: 101 columns")
+        found = self.check("columns", common__a_Dc="x" * 101 + "\n" + "\u00e9" * 100 + "\n",
+                           tests__run="#!/bin/sh\n" + "x" * 101, tests__data="x" * 101)
+        self.assert_found(found, "common/a.c:1: 101 columns", "tests/run:2: 101 columns")
 
     def test_top_level(self):
         found = self.check("top_level", stray_Dtxt="x", capture__a_Dc="")
@@ -82,11 +103,11 @@ class RuleTest(unittest.TestCase):
                                          rules.TOP_FOLDERS if top != "deploy"})
         self.assert_found(found, "deploy/README.md:1: is missing")
 
-    def test_self_references(self):
-        words = ["see ../shar" + "ed/x", "/wor" + "k/main", "iss" + "ue #3", "style" + ".md",
-                 "before-" + "stop"]
-        found = self.check("self_references", common__a_Dc="\n".join(words + ["an issue", "work"]))
-        self.assert_found(found, *[f"common/a.c:{n}: '" for n in range(1, 6)])
+    def test_home_paths(self):
+        lines = [f"see /{folder}/x" for folder in ("home", "root", "work")]
+        lines += ["./work/x", "/workers/x", "$HOME/x", "{dir}/root/x"]
+        found = self.check("home_paths", common__a_Dc="\n".join(lines))
+        self.assert_found(found, *[f"common/a.c:{n}: a path below /" for n in range(1, 4)])
 
     def test_typedefs(self):
         text = "typedef struct tr_x tr_x;\ntypedef int tr_f(int);\n"

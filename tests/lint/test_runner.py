@@ -5,6 +5,7 @@ import io
 import sys
 import tempfile
 import unittest
+import unittest.mock
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -39,6 +40,39 @@ class RunnerTest(unittest.TestCase):
         with self.assertRaises(SystemExit), contextlib.redirect_stderr(io.StringIO()) as said:
             runner.parse_arguments(["unti"])
         self.assertIn("no label is called 'unti'", said.getvalue())
+
+    def presets(self, labels):
+        """What is built, and what is run there, as run() asks for it."""
+        built, ran = [], []
+
+        def build(preset):
+            built.append(preset)
+            return True
+
+        def run_label(preset, label, _totals, _env, left_out):
+            ran.append((preset, label, bool(left_out)))
+
+        with unittest.mock.patch.multiple(runner, build=build, run_label=run_label):
+            runner.run(labels, runner.Totals())
+        return built, ran
+
+    def test_presets(self):
+        self.assertEqual(self.presets(["lint"]), (["release"], [("release", "lint", False)]))
+        built, ran = self.presets(["unit"])
+        self.assertEqual(built, ["release", "asan"])
+        self.assertEqual(ran, [("release", "unit", False), ("asan", "unit", False)])
+        built, ran = self.presets([*runner.LABELS, "full"])
+        self.assertEqual(built, ["release", "asan", "tsan"])
+        self.assertEqual(ran[-1], ("tsan", "unit", True))
+
+    def test_warnings_are_errors(self):
+        self.assertIn("-DTAILRACE_WERROR=ON", runner.configuring("release"))
+
+    def test_what_is_left_out_exists(self):
+        lists = "".join(path.read_text()
+                        for path in (ROOT / "tests" / "unit").glob("*/CMakeLists.txt"))
+        for name in runner.THREADS_LEFT_OUT:
+            self.assertIn(f"tr_test({name} ", lists)
 
     def test_a_failed_step_shows_what_it_said(self):
         with tempfile.TemporaryDirectory() as folder, \

@@ -1,11 +1,14 @@
 """The files that the lint looks at."""
 
+import re
 import subprocess
 from pathlib import Path
 
 C_TYPES = (".c", ".h")
 # Made by programs of the tree; their size and form are theirs.
 GENERATED = ".gen.c"
+# What a script without an ending would be called.
+INTERPRETERS = {"python3": ".py", "sh": ".sh", "bash": ".sh"}
 BUILD_FOLDERS = {"build", "__pycache__", ".git", ".cache"}
 
 
@@ -38,10 +41,20 @@ class Tree:
         return [path for path in self.paths if path.endswith(C_TYPES)
                 and (not tops or path.split("/")[0] in tops)]
 
+    def ending(self, path):
+        """".c" and so on; of a file without one, what its `#!` line makes it, else ""."""
+        own = Path(path).suffix
+        if own:
+            return own
+        with open(self.root / path, "rb") as file:
+            first = file.readline(256).decode(errors="replace")
+        words = re.split(r"[/\s]+", first.strip()) if first.startswith("#!") else []
+        return next((INTERPRETERS[word] for word in words if word in INTERPRETERS), "")
+
     def written(self, *ends):
         """Files with these ends that people write."""
         return [path for path in self.paths
-                if path.endswith(ends) and not path.endswith(GENERATED)]
+                if self.ending(path) in ends and not path.endswith(GENERATED)]
 
     def is_text(self, path):
         with open(self.root / path, "rb") as file:

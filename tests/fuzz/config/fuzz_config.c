@@ -2,26 +2,13 @@
  * fuzz_config.c - any bytes as a configuration: the YAML reader gives a tree or an error that names
  * a place, and so do the rules when the tree is read as rules and each rule is asked.
  */
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "fuzz.h"
 #include "rules.h"
 #include "yaml_tree.h"
 
 #define TREE_BYTES_MAX ((size_t)16 << 20)
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-/* Like assert, but also in a build without them. */
-#define CHECK(truth)                                                                               \
-    do {                                                                                           \
-        if (!(truth)) {                                                                            \
-            fprintf(stderr, "%s:%d: not true: %s\n", __FILE__, __LINE__, #truth);                  \
-            abort();                                                                               \
-        }                                                                                          \
-    } while (0)
 
 static size_t walk(const struct tr_node *node)
 {

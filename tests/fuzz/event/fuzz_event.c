@@ -5,10 +5,8 @@
  * length that doesn't fit is made to fit, so that changed bytes still reach what follows. Nothing
  * may crash or read out of bounds, and every event and key that comes out must be JSON.
  */
-#include <stdio.h>
-#include <stdlib.h>
-
 #include "encode.h"
+#include "fuzz.h"
 #include "json_scan.h"
 #include "json_writer.h"
 #include "place.h"
@@ -19,17 +17,6 @@
 #define ROWS_MAX 200
 #define COLUMNS_MAX 4096
 #define TABLES_MAX 8
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-/* Like assert, but also in a build without them. */
-#define CHECK(truth)                                                                               \
-    do {                                                                                           \
-        if (!(truth)) {                                                                            \
-            fprintf(stderr, "%s:%d: not true: %s\n", __FILE__, __LINE__, #truth);                  \
-            abort();                                                                               \
-        }                                                                                          \
-    } while (0)
 
 struct fuzz {
     uint8_t choice;

@@ -12,26 +12,13 @@
  */
 #include <jansson.h>
 #include <math.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "fuzz.h"
 #include "json_scan.h"
 #include "json_writer.h"
 
 #define SCRATCH_BYTES_MAX ((size_t)64 << 20)
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-/* Like assert, but also in a build without them. */
-#define CHECK(truth)                                                                               \
-    do {                                                                                           \
-        if (!(truth)) {                                                                            \
-            fprintf(stderr, "%s:%d: not true: %s\n", __FILE__, __LINE__, #truth);                  \
-            abort();                                                                               \
-        }                                                                                          \
-    } while (0)
 
 /* What one walk over a text found. */
 struct walk {

@@ -9,39 +9,10 @@
 
 #include <cmocka.h>
 
+#include "count_allocations.h"
 #include "es_helpers.h"
 
 #define OPS tr_elasticsearch_sink_ops
-
-/* ---- counting allocations ----------------------------------------------------------------------
- */
-
-static size_t allocations;
-
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t count, size_t size);
-void *__real_realloc(void *old, size_t size);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t count, size_t size);
-void *__wrap_realloc(void *old, size_t size);
-
-void *__wrap_malloc(size_t size)
-{
-    allocations++;
-    return __real_malloc(size);
-}
-
-void *__wrap_calloc(size_t count, size_t size)
-{
-    allocations++;
-    return __real_calloc(count, size);
-}
-
-void *__wrap_realloc(void *old, size_t size)
-{
-    allocations++;
-    return __real_realloc(old, size);
-}
 
 /* ---- a table -----------------------------------------------------------------------------------
  */
@@ -600,7 +571,7 @@ static void rows_cost_no_allocations(void **state)
         put_number(&shape, 1, i);
     assert_done(es_apply());
     assert_done(es_apply());
-    size_t before = allocations;
+    int64_t before = allocations;
     for (int i = 0; i < 3; i++)
         assert_done(es_apply());
     assert_true(allocations - before < 30);

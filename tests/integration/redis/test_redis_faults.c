@@ -20,25 +20,13 @@
 
 #include <cmocka.h>
 
-#include "harness.h"
+#include "redis_helpers.h"
 #include "redis_sink.h"
-#include "store.h"
 
-#define ID "{\"name\":\"id\",\"type\":\"int\",\"nullable\":false}"
 #define NAME                                                                                       \
     "{\"name\":\"name\",\"type\":\"varchar\",\"nullable\":false,\"length\":99,\"charset\":"        \
     "\"utf8mb4\"}"
 #define ROWS 4000
-
-struct fixture {
-    char folder[64], socket[128], url[160];
-    pid_t server;
-    struct redis_settings settings;
-    struct harness h;
-    const struct tr_shape *shape;
-    struct tr_sink_table *table;
-    redisContext *redis; /* another client's */
-};
 
 /* ---- the server -------------------------------------------------------------------------------
  */
@@ -79,19 +67,6 @@ static void stop_server(struct fixture *f, int signal_number)
     assert_int_equal(waitpid(f->server, &status, 0), f->server);
 }
 
-static const char *ask(struct fixture *f, const char *command)
-{
-    static char out[512];
-    redisReply *reply = redisCommand(f->redis, command);
-    assert_non_null(reply);
-    if (reply->type == REDIS_REPLY_INTEGER)
-        snprintf(out, sizeof(out), "%lld", reply->integer);
-    else
-        snprintf(out, sizeof(out), "%s", reply->type == REDIS_REPLY_NIL ? "nil" : reply->str);
-    freeReplyObject(reply);
-    return out;
-}
-
 static int setup(void **state)
 {
     struct fixture *f = calloc(1, sizeof(*f));
@@ -99,17 +74,8 @@ static int setup(void **state)
     assert_non_null(mkdtemp(f->folder));
     snprintf(f->socket, sizeof(f->socket), "%s/socket", f->folder);
     snprintf(f->url, sizeof(f->url), "unix://%s?db=3", f->socket);
-    f->settings = (struct redis_settings){.url = f->url,
-                                          .user = "",
-                                          .password = "",
-                                          .delete_marker_ttl_ms = 60000,
-                                          .connect_timeout_ms = 1000,
-                                          .timeout_ms = 10000};
     start_server(f, "0");
-    ask(f, "SELECT 3");
-    harness_open(&f->h, &tr_redis_sink_ops, &f->settings);
-    f->shape = harness_shape(&f->h, "shop", "t", 1, "[" ID "]", "[\"id\"]");
-    f->table = harness_table(&f->h, f->shape, NULL);
+    redis_open(f, 3, "shop");
     *state = f;
     return 0;
 }
@@ -147,10 +113,10 @@ static void assert_rows(struct fixture *f, int64_t version)
         snprintf(command, sizeof(command), "GET shop:t:%d", i);
         snprintf(expected, sizeof(expected), "{\"id\":%d,\"v\":%d,\"pad\":\"%0200d\"}", i,
                  (int)version, i);
-        assert_string_equal(ask(f, command), removed ? "nil" : expected);
+        assert_string_equal(redis_ask(f, command), removed ? "nil" : expected);
         snprintf(command, sizeof(command), "GET tailrace:v:{shop:t:%d}", i);
         snprintf(expected, sizeof(expected), "%016d%s", (int)version, removed ? "d" : "");
-        assert_string_equal(ask(f, command), expected);
+        assert_string_equal(redis_ask(f, command), expected);
     }
 }
 
@@ -162,8 +128,8 @@ static void a_full_server_is_waited_for(void **state)
     struct fixture *f = *state;
     add_rows(f, 1);
     assert_int_equal(harness_apply(&f->h, 0), 0);
-    ask(f, "CONFIG SET maxmemory-policy noeviction");
-    ask(f, "CONFIG SET maxmemory 1");
+    redis_ask(f, "CONFIG SET maxmemory-policy noeviction");
+    redis_ask(f, "CONFIG SET maxmemory 1");
     add_rows(f, 2);
     int code = harness_apply(&f->h, 0);
     assert_int_equal(code != 0 ? code : (int)f->h.results[0].status,
@@ -171,7 +137,7 @@ static void a_full_server_is_waited_for(void **state)
     assert_int_equal(f->h.ops->mark(f->h.lane, f->table, TR_EVENT_TABLE_SWEEP, 1, &f->h.err),
                      TR_ESTORE_RETRY);
     assert_non_null(strstr(f->h.err.text, "OOM"));
-    ask(f, "CONFIG SET maxmemory 0");
+    redis_ask(f, "CONFIG SET maxmemory 0");
     add_rows(f, 2);
     assert_int_equal(harness_apply(&f->h, 0), 0);
     for (int i = 0; i < ROWS; i++)
@@ -218,7 +184,7 @@ static void cut_connections_converge(void **state)
     assert_int_equal(harness_apply(&f->h, 0), 0);
     redisFree(f->redis);
     f->redis = redisConnectUnix(f->socket);
-    ask(f, "SELECT 3");
+    redis_ask(f, "SELECT 3");
     assert_rows(f, version);
 }
 
@@ -228,7 +194,7 @@ static void a_loading_server_is_waited_for(void **state)
     static struct harness second;
     add_rows(f, 1);
     assert_int_equal(harness_apply(&f->h, 0), 0);
-    ask(f, "SAVE");
+    redis_ask(f, "SAVE");
     stop_server(f, SIGKILL);
     start_server(f, "400"); /* µs a key: a few seconds */
     int code = harness_try_open(&second, &tr_redis_sink_ops, &f->settings);
@@ -244,7 +210,7 @@ static void a_loading_server_is_waited_for(void **state)
         pause_ms(code != 0 ? 50 : 0);
     } while (code != 0 && waits < 600);
     assert_true(waits > 1); /* the lost connection, then LOADING */
-    ask(f, "SELECT 3");
+    redis_ask(f, "SELECT 3");
     assert_rows(f, 2);
 }
 
@@ -255,20 +221,20 @@ static void an_emptied_server_is_noticed(void **state)
     assert_int_equal(harness_apply(&f->h, 0), 0);
     stop_server(f, SIGKILL);
     start_server(f, "0");
-    ask(f, "SELECT 3");
+    redis_ask(f, "SELECT 3");
     add_rows(f, 2);
     assert_int_equal(harness_apply(&f->h, 0), TR_ESTORE_RETRY);
     add_rows(f, 2);
     assert_int_equal(harness_apply(&f->h, 0), TR_ESTATE);
     assert_non_null(strstr(f->h.err.text, "reset"));
-    assert_string_equal(ask(f, "DBSIZE"), "0");
+    assert_string_equal(redis_ask(f, "DBSIZE"), "0");
 }
 
 static void eviction_is_refused_without_ttl(void **state)
 {
     struct fixture *f = *state;
     assert_int_equal(f->h.ops->check(f->h.sink, &f->h.err), 0);
-    ask(f, "CONFIG SET maxmemory-policy volatile-lru");
+    redis_ask(f, "CONFIG SET maxmemory-policy volatile-lru");
     assert_int_equal(f->h.ops->check(f->h.sink, &f->h.err), TR_ECONFIG);
     assert_non_null(strstr(f->h.err.text, "volatile-lru"));
 }
@@ -317,10 +283,10 @@ static void prefixes_are_no_patterns(void **state)
         assert_int_equal(harness_one(h, tables[i], shapes[i], 5, "\"pk.id\":1", "{\"id\":1}"),
                          TR_SINK_APPLIED);
     }
-    assert_string_equal(ask(f, "EXISTS a[bc]*?\\^:1 ab:1 ac-x:1 a%%5B:1"), "4");
+    assert_string_equal(redis_ask(f, "EXISTS a[bc]*?\\^:1 ab:1 ac-x:1 a%%5B:1"), "4");
     assert_int_equal(h->ops->mark(h->lane, tables[0], TR_EVENT_TABLE_TRUNCATE, 9, &h->err), 0);
-    assert_string_equal(ask(f, "EXISTS ab:1 ac-x:1 a%%5B:1"), "3");
-    assert_string_equal(ask(f, "EXISTS a[bc]*?\\^:1"), "0");
+    assert_string_equal(redis_ask(f, "EXISTS ab:1 ac-x:1 a%%5B:1"), "3");
+    assert_string_equal(redis_ask(f, "EXISTS a[bc]*?\\^:1"), "0");
 }
 
 static void keys_of_two_tables_never_meet(void **state)
@@ -363,7 +329,7 @@ static void our_own_keys_are_not_overwritten(void **state)
         assert_int_equal(harness_one(h, t, shape, 1, pk, data), TR_SINK_POISON);
         assert_int_equal(harness_one(h, t, shape, 2, pk, NULL), TR_SINK_POISON);
     }
-    assert_string_equal(ask(f, "HGET tailrace:store:harness:redis pipeline"), "harness");
+    assert_string_equal(redis_ask(f, "HGET tailrace:store:harness:redis pipeline"), "harness");
     assert_int_equal(
         harness_one(h, t, shape, 1, "\"pk.name\":\"tailrace:\\u0000*\"", "{\"name\":\"x\"}"),
         TR_SINK_APPLIED);
@@ -386,10 +352,10 @@ static void a_changed_key_is_never_guessed(void **state)
     assert_int_equal(harness_one(h, t, by_name, 6, "\"pk.name\":\"1\"", row), TR_SINK_POISON);
     assert_non_null(strstr(h->results[0].reason, "key has changed"));
     assert_int_equal(harness_one(h, t, by_id, 7, "\"pk.name\":\"1\"", NULL), TR_SINK_POISON);
-    assert_string_equal(ask(f, "GET shop:k:1"), row);
+    assert_string_equal(redis_ask(f, "GET shop:k:1"), row);
     assert_int_equal(harness_one(h, t, renamed, 10, "\"pk.no\":1", "{\"no\":1,\"name\":\"1\"}"),
                      TR_SINK_APPLIED);
-    assert_string_equal(ask(f, "GET shop:k:1"), "{\"no\":1,\"name\":\"1\"}");
+    assert_string_equal(redis_ask(f, "GET shop:k:1"), "{\"no\":1,\"name\":\"1\"}");
 }
 
 static void percent_encoding_keeps_rows_apart(void **state)
@@ -418,11 +384,11 @@ static void ttl_is_for_row_and_version(void **state)
     assert_non_null(t);
     assert_int_equal(harness_one(h, t, shape, 5, "\"pk.id\":1", "{\"id\":1}"), TR_SINK_APPLIED);
     assert_int_equal(harness_one(h, t, shape, 6, "\"pk.id\":2", NULL), TR_SINK_APPLIED);
-    assert_true(atoi(ask(f, "PTTL cached:1")) > 0);
-    assert_true(atoi(ask(f, "PTTL tailrace:v:{cached:1}")) > 0);
-    assert_true(atoi(ask(f, "PTTL tailrace:v:{cached:2}")) > 50000);
+    assert_true(atoi(redis_ask(f, "PTTL cached:1")) > 0);
+    assert_true(atoi(redis_ask(f, "PTTL tailrace:v:{cached:1}")) > 0);
+    assert_true(atoi(redis_ask(f, "PTTL tailrace:v:{cached:2}")) > 50000);
     pause_ms(400);
-    assert_string_equal(ask(f, "EXISTS cached:1 tailrace:v:{cached:1}"), "0");
+    assert_string_equal(redis_ask(f, "EXISTS cached:1 tailrace:v:{cached:1}"), "0");
     assert_int_equal(harness_one(h, t, shape, 5, "\"pk.id\":1", "{\"id\":1}"), TR_SINK_APPLIED);
     assert_null(table_with(f, f->shape, "x:{id}", "9999999d"));
     assert_int_equal(h->err.code, TR_ECONFIG);
@@ -443,7 +409,7 @@ static void floors_only_rise(void **state)
     assert_int_equal(h->ops->mark(h->lane, f->table, TR_EVENT_TABLE_TRUNCATE, 9, &h->err), 0);
     harness_load(h, &loaded);
     assert_int_equal(loaded.floors[0].version, 30);
-    assert_string_equal(ask(f, "GET shop:t:1"), "{\"id\":1}");
+    assert_string_equal(redis_ask(f, "GET shop:t:1"), "{\"id\":1}");
 }
 
 /* The runtime frees its tables before it closes the sink. */

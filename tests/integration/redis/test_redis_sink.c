@@ -12,20 +12,8 @@
 
 #include <cmocka.h>
 
-#include "harness.h"
-#include "redis_sink.h"
-#include "store.h"
-
-#define ID "{\"name\":\"id\",\"type\":\"int\",\"nullable\":false}"
-
-struct fixture {
-    char url[64];
-    struct redis_settings settings;
-    struct harness h;
-    const struct tr_shape *shape;
-    struct tr_sink_table *table;
-    redisContext *redis; /* another client's */
-};
+#include "count_allocations.h"
+#include "redis_helpers.h"
 
 static int redis_port(void)
 {
@@ -45,38 +33,14 @@ static int redis_port(void)
     return port;
 }
 
-/* The reply of one command as text; "nil" and numbers too. */
-static const char *ask(struct fixture *f, const char *command)
-{
-    static char out[512];
-    redisReply *reply = redisCommand(f->redis, command);
-    assert_non_null(reply);
-    if (reply->type == REDIS_REPLY_INTEGER)
-        snprintf(out, sizeof(out), "%lld", reply->integer);
-    else
-        snprintf(out, sizeof(out), "%s", reply->type == REDIS_REPLY_NIL ? "nil" : reply->str);
-    freeReplyObject(reply);
-    return out;
-}
-
 static int setup(void **state)
 {
     struct fixture *f = calloc(1, sizeof(*f));
     int port = redis_port();
     snprintf(f->url, sizeof(f->url), "redis://127.0.0.1:%d/9", port);
-    f->settings = (struct redis_settings){.url = f->url,
-                                          .user = "",
-                                          .password = "",
-                                          .delete_marker_ttl_ms = 60000,
-                                          .connect_timeout_ms = 1000,
-                                          .timeout_ms = 10000};
     f->redis = redisConnect("127.0.0.1", port);
     assert_non_null(f->redis);
-    ask(f, "SELECT 9");
-    ask(f, "FLUSHDB");
-    harness_open(&f->h, &tr_redis_sink_ops, &f->settings);
-    f->shape = harness_shape(&f->h, "harness", "t", 1, "[" ID "]", "[\"id\"]");
-    f->table = harness_table(&f->h, f->shape, NULL);
+    redis_open(f, 9, "harness");
     *state = f;
     return 0;
 }
@@ -84,7 +48,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     struct fixture *f = *state;
-    ask(f, "FLUSHDB");
+    redis_ask(f, "FLUSHDB");
     redisFree(f->redis);
     harness_close(&f->h);
     free(f);
@@ -96,22 +60,33 @@ static enum tr_sink_status write_one(struct fixture *f, int64_t version, const c
     return harness_one(&f->h, f->table, f->shape, version, "\"pk.id\":1", data);
 }
 
+/* Rows of these ids and versions. */
+static void add_rows(struct fixture *f, int first, int last)
+{
+    char pk[32], data[32];
+    for (int id = first; id <= last; id++) {
+        snprintf(pk, sizeof(pk), "\"pk.id\":%d", id);
+        snprintf(data, sizeof(data), "{\"id\":%d}", id);
+        harness_add(&f->h, f->table, f->shape, id, pk, data);
+    }
+}
+
 static void versions_guard_rows(void **state)
 {
     struct fixture *f = *state;
     assert_int_equal(write_one(f, 10, "{\"id\":1}"), TR_SINK_APPLIED);
     assert_int_equal(write_one(f, 9, "{\"id\":1,\"old\":1}"), TR_SINK_STALE);
-    assert_string_equal(ask(f, "GET harness:t:1"), "{\"id\":1}");
-    assert_string_equal(ask(f, "GET tailrace:v:{harness:t:1}"), "0000000000000010");
-    assert_string_equal(ask(f, "PTTL tailrace:v:{harness:t:1}"), "-1");
+    assert_string_equal(redis_ask(f, "GET harness:t:1"), "{\"id\":1}");
+    assert_string_equal(redis_ask(f, "GET tailrace:v:{harness:t:1}"), "0000000000000010");
+    assert_string_equal(redis_ask(f, "PTTL tailrace:v:{harness:t:1}"), "-1");
     assert_int_equal(write_one(f, 10, "{\"id\":1,\"b\":2}"), TR_SINK_APPLIED);
     assert_int_equal(write_one(f, 12, NULL), TR_SINK_APPLIED);
     assert_int_equal(write_one(f, 11, "{\"id\":1}"), TR_SINK_STALE);
-    assert_string_equal(ask(f, "GET harness:t:1"), "nil");
-    assert_string_equal(ask(f, "GET tailrace:v:{harness:t:1}"), "0000000000000012d");
-    assert_true(atoi(ask(f, "PTTL tailrace:v:{harness:t:1}")) > 50000);
+    assert_string_equal(redis_ask(f, "GET harness:t:1"), "nil");
+    assert_string_equal(redis_ask(f, "GET tailrace:v:{harness:t:1}"), "0000000000000012d");
+    assert_true(atoi(redis_ask(f, "PTTL tailrace:v:{harness:t:1}")) > 50000);
     assert_int_equal(write_one(f, 13, "{\"id\":1}"), TR_SINK_APPLIED);
-    assert_string_equal(ask(f, "PTTL tailrace:v:{harness:t:1}"), "-1");
+    assert_string_equal(redis_ask(f, "PTTL tailrace:v:{harness:t:1}"), "-1");
 }
 
 static void markers_raise_floors(void **state)
@@ -119,16 +94,11 @@ static void markers_raise_floors(void **state)
     struct fixture *f = *state;
     struct harness *h = &f->h;
     struct tr_sink_state loaded;
-    char pk[32], data[32];
-    for (int i = 0; i < 3000; i++) {
-        snprintf(pk, sizeof(pk), "\"pk.id\":%d", i);
-        snprintf(data, sizeof(data), "{\"id\":%d}", i);
-        harness_add(h, f->table, f->shape, i + 1, pk, data);
-    }
+    add_rows(f, 1, 3000);
     assert_int_equal(harness_apply(h, 0), 0);
     assert_int_equal(h->ops->mark(h->lane, f->table, TR_EVENT_TABLE_TRUNCATE, 3000, &h->err), 0);
-    assert_string_equal(ask(f, "DBSIZE"), "3"); /* one row, its version, the store's hash */
-    assert_string_equal(ask(f, "GET harness:t:2999"), "{\"id\":2999}");
+    assert_string_equal(redis_ask(f, "DBSIZE"), "3"); /* one row, its version, the store's hash */
+    assert_string_equal(redis_ask(f, "GET harness:t:3000"), "{\"id\":3000}");
     harness_load(h, &loaded);
     assert_int_equal(loaded.floor_count, 1);
     assert_int_equal(loaded.floors[0].version, 3000);
@@ -138,13 +108,8 @@ static void refused_values_are_poison(void **state)
 {
     struct fixture *f = *state;
     struct harness *h = &f->h;
-    char pk[32], data[32];
-    ask(f, "LPUSH tailrace:v:{harness:t:500} x");
-    for (int i = 1; i <= 1000; i++) {
-        snprintf(pk, sizeof(pk), "\"pk.id\":%d", i);
-        snprintf(data, sizeof(data), "{\"id\":%d}", i);
-        harness_add(h, f->table, f->shape, i, pk, data);
-    }
+    redis_ask(f, "LPUSH tailrace:v:{harness:t:500} x");
+    add_rows(f, 1, 1000);
     assert_int_equal(harness_apply(h, 0), 0);
     for (int i = 1; i <= 1000; i++)
         assert_int_equal(h->results[i - 1].status, i == 500 ? TR_SINK_POISON : TR_SINK_APPLIED);
@@ -157,21 +122,26 @@ static void too_large_values_are_poison(void **state)
     struct harness *h = &f->h;
     char *large = malloc(1200001);
     memset(large, ' ', 1200000);
-    memcpy(large, "{\"id\":1", 7);
+    memcpy(large, "{\"id\":501", 9);
     large[1199999] = '}';
     large[1200000] = '\0';
     h->ops->lane_close(h->lane);
-    ask(f, "CONFIG SET proto-max-bulk-len 1048576");
+    redis_ask(f, "CONFIG SET proto-max-bulk-len 1048576");
     assert_int_equal(h->ops->lane_open(h->sink, 0, &h->lane, &h->err), 0);
-    harness_add(h, f->table, f->shape, 1, "\"pk.id\":1", large);
-    harness_add(h, f->table, f->shape, 2, "\"pk.id\":2", "{\"id\":2}");
+    add_rows(f, 1, 500);
+    harness_add(h, f->table, f->shape, 501, "\"pk.id\":501", large);
+    add_rows(f, 502, 1001);
     int code = harness_apply(h, 0);
-    ask(f, "CONFIG SET proto-max-bulk-len 536870912");
+    redis_ask(f, "CONFIG SET proto-max-bulk-len 536870912");
     free(large);
     assert_int_equal(code, 0);
-    assert_int_equal(h->results[0].status, TR_SINK_POISON);
-    assert_non_null(strstr(h->results[0].reason, "proto-max-bulk-len"));
-    assert_int_equal(h->results[1].status, TR_SINK_APPLIED);
+    for (int id = 1; id <= 1001; id++)
+        assert_int_equal(h->results[id - 1].status, id == 501 ? TR_SINK_POISON : TR_SINK_APPLIED);
+    assert_non_null(strstr(h->results[500].reason, "proto-max-bulk-len"));
+    assert_string_equal(redis_ask(f, "EXISTS harness:t:501 tailrace:v:{harness:t:501}"), "0");
+    assert_string_equal(redis_ask(f, "DBSIZE"), "2001"); /* rows, versions, the store's hash */
+    assert_string_equal(redis_ask(f, "GET harness:t:500"), "{\"id\":500}");
+    assert_string_equal(redis_ask(f, "GET harness:t:502"), "{\"id\":502}");
 }
 
 static void an_emptied_store_is_noticed(void **state)
@@ -182,13 +152,13 @@ static void an_emptied_store_is_noticed(void **state)
         .topic = "t", .incarnation = "00000000000000aa", .partition = 0, .next = 5};
     assert_int_equal(write_one(f, 1, "{\"id\":1}"), TR_SINK_APPLIED);
     assert_int_equal(h->ops->progress(h->lane, &progress, 1, &h->err), 0);
-    ask(f, "FLUSHDB");
+    redis_ask(f, "FLUSHDB");
     assert_int_equal(h->ops->progress(h->lane, &progress, 1, &h->err), TR_ESTATE);
     assert_non_null(strstr(h->err.text, "reset"));
     tr_error_reset(&h->err);
     harness_add(h, f->table, f->shape, 2, "\"pk.id\":1", "{\"id\":1}");
     assert_int_equal(harness_apply(h, 0), TR_ESTATE); /* the connection is new: it looks */
-    assert_string_equal(ask(f, "DBSIZE"), "0");
+    assert_string_equal(redis_ask(f, "DBSIZE"), "0");
 }
 
 static void a_store_set_back_is_noticed(void **state)
@@ -202,7 +172,7 @@ static void a_store_set_back_is_noticed(void **state)
     redisReply *reply = redisCommand(f->redis, "HINCRBY tailrace:store:harness:redis %s -1", field);
     assert_int_equal(reply->integer, 1);
     freeReplyObject(reply);
-    ask(f, "CLIENT KILL TYPE normal SKIPME yes");
+    redis_ask(f, "CLIENT KILL TYPE normal SKIPME yes");
     harness_add(h, f->table, f->shape, 3, "\"pk.id\":1", "{\"id\":1}");
     assert_int_equal(harness_apply(h, 0), TR_ESTORE_RETRY); /* the connection is gone */
     harness_add(h, f->table, f->shape, 3, "\"pk.id\":1", "{\"id\":1}");
@@ -237,11 +207,11 @@ static void lost_scripts_are_loaded_again(void **state)
     struct fixture *f = *state;
     struct harness *h = &f->h;
     assert_int_equal(write_one(f, 1, "{\"id\":1}"), TR_SINK_APPLIED);
-    ask(f, "SCRIPT FLUSH");
+    redis_ask(f, "SCRIPT FLUSH");
     harness_add(h, f->table, f->shape, 2, "\"pk.id\":1", "{\"id\":1,\"n\":2}");
     assert_int_equal(harness_apply(h, 0), TR_ESTORE_RETRY);
     assert_int_equal(write_one(f, 2, "{\"id\":1,\"n\":2}"), TR_SINK_APPLIED);
-    assert_string_equal(ask(f, "GET harness:t:1"), "{\"id\":1,\"n\":2}");
+    assert_string_equal(redis_ask(f, "GET harness:t:1"), "{\"id\":1,\"n\":2}");
 }
 
 static void drop_leaves_nothing(void **state)
@@ -250,10 +220,29 @@ static void drop_leaves_nothing(void **state)
     struct harness *h = &f->h;
     struct tr_sink_table *tables[] = {f->table};
     write_one(f, 1, "{\"id\":1}");
-    ask(f, "SET somebody:elses 1");
+    redis_ask(f, "SET somebody:elses 1");
     assert_int_equal(h->ops->drop(h->sink, tables, 1, &h->err), 0);
-    assert_string_equal(ask(f, "DBSIZE"), "1");
-    assert_string_equal(ask(f, "GET somebody:elses"), "1");
+    assert_string_equal(redis_ask(f, "DBSIZE"), "1");
+    assert_string_equal(redis_ask(f, "GET somebody:elses"), "1");
+}
+
+static void rows_cost_no_allocations(void **state)
+{
+    struct fixture *f = *state;
+    struct harness *h = &f->h;
+    add_rows(f, 1, 2000);
+    for (size_t i = 9; i < 2000; i += 10)
+        h->records[i].remove = true;
+    assert_int_equal(harness_apply(h, 1), 0);
+    assert_int_equal(harness_again(h, 2000, 2), 0);
+    int64_t before = allocations;
+    for (int64_t i = 3; i < 8; i++)
+        assert_int_equal(harness_again(h, 2000, i), 0);
+    assert_int_equal(allocations, before);
+    assert_true(before > 0); /* the counter counts */
+    for (int i = 0; i < 2000; i++)
+        assert_int_equal(h->results[i].status, TR_SINK_APPLIED);
+    assert_string_equal(redis_ask(f, "DBSIZE"), "3801"); /* 1,800 rows, versions, the hash */
 }
 
 int main(void)
@@ -264,7 +253,7 @@ int main(void)
         ON_REDIS(refused_values_are_poison),   ON_REDIS(too_large_values_are_poison),
         ON_REDIS(an_emptied_store_is_noticed), ON_REDIS(a_store_set_back_is_noticed),
         ON_REDIS(progress_is_loaded_again),    ON_REDIS(lost_scripts_are_loaded_again),
-        ON_REDIS(drop_leaves_nothing),
+        ON_REDIS(drop_leaves_nothing),         ON_REDIS(rows_cost_no_allocations),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

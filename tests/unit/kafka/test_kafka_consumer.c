@@ -16,6 +16,7 @@
 struct member {
     struct tr_kafka_consumer *consumer;
     int refuse; /* what `assigned` returns */
+    int passes; /* after so many calls it refuses no more; 0 = never */
     int64_t start;
     int assigned, revoked;
     int taken;
@@ -29,7 +30,7 @@ static int on_assigned(void *context, struct tr_kafka_partition *partitions, siz
 {
     struct member *member = context;
     member->assigned++;
-    if (member->refuse != 0)
+    if (member->refuse != 0 && (member->passes == 0 || member->assigned <= member->passes))
         return tr_error_set(err, member->refuse, "refused by the test");
     for (size_t i = 0; i < count; i++)
         partitions[i].offset = member->start;
@@ -173,6 +174,27 @@ static void test_assignment_refused(void **state)
     assert_int_equal(member.revoked, 0); /* it never had them */
 }
 
+/* An error that passes comes out of take, and the next take asks again. */
+static void test_assignment_put_off(void **state)
+{
+    (void)state;
+    struct tr_error err = {0};
+    struct member member = {.start = 3, .next = 3, .refuse = TR_ESTORE_RETRY, .passes = 2};
+    join(&member);
+    for (int call = 1; call <= 2; call++) {
+        assert_int_equal(take_until(&member, 1, &err), TR_ESTORE_RETRY);
+        assert_non_null(strstr(err.text, "refused by the test"));
+        assert_int_equal(member.assigned, call);
+        assert_int_equal(member.taken, 0);
+        tr_error_reset(&err);
+    }
+    assert_int_equal(take_until(&member, MESSAGES - 3, &err), 0);
+    assert_int_equal(member.taken, MESSAGES - 3);
+    assert_int_equal(member.assigned, 3);
+    tr_kafka_consumer_close(member.consumer);
+    assert_int_equal(member.revoked, 1);
+}
+
 static void test_no_start(void **state)
 {
     (void)state;
@@ -224,6 +246,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_offsets_retried, start, stop),
         cmocka_unit_test_setup_teardown(test_not_authorised, start, stop),
         cmocka_unit_test_setup_teardown(test_assignment_refused, start, stop),
+        cmocka_unit_test_setup_teardown(test_assignment_put_off, start, stop),
         cmocka_unit_test_setup_teardown(test_no_start, start, stop),
         cmocka_unit_test_setup_teardown(test_close_while_down, start, stop),
         cmocka_unit_test_setup_teardown(test_close_at_once, start, stop),

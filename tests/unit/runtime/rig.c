@@ -2,6 +2,7 @@
 #include "rig.h"
 
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,11 +36,15 @@ int __wrap_tr_kafka_producer_send(struct tr_kafka_producer *producer,
                                   const struct tr_kafka_out *out, struct tr_error *err);
 int __wrap_tr_kafka_producer_poll(struct tr_kafka_producer *producer, int timeout_ms);
 
+static pthread_mutex_t letters_lock = PTHREAD_MUTEX_INITIALIZER; /* of the lanes' writing */
+
+/* Whoever has read the count sees that many letters whole. */
 static void keep_letter(const struct tr_kafka_out *out)
 {
-    struct rig_letter *letter = &rig_letters[atomic_fetch_add(&rig_letter_count, 1)];
+    pthread_mutex_lock(&letters_lock);
+    assert_true(rig_letter_count < RIG_LETTERS_MAX);
+    struct rig_letter *letter = &rig_letters[rig_letter_count];
     size_t used = 0;
-    assert_true(letter < rig_letters + RIG_LETTERS_MAX);
     letter->headers[0] = '\0';
     for (size_t i = 0; i < out->header_count; i++)
         used += (size_t)snprintf(letter->headers + used, sizeof(letter->headers) - used, "%s=%.*s;",
@@ -48,6 +53,8 @@ static void keep_letter(const struct tr_kafka_out *out)
     snprintf(letter->value, sizeof(letter->value), "%.*s", (int)out->value.length,
              out->tombstone ? "" : out->value.data);
     letter->tombstone = out->tombstone;
+    atomic_fetch_add(&rig_letter_count, 1);
+    pthread_mutex_unlock(&letters_lock);
 }
 
 /* Acknowledged at once, unless told to fail. */

@@ -3,37 +3,10 @@
  * linker's wrapping of the allocation functions, for our own code only: what librdkafka allocates
  * is its own. A batch refuses to grow beyond its limits.
  */
-#include <stdatomic.h>
-
+#include "count_allocations.h"
 #include "rig.h"
 
-static _Atomic int64_t allocations;
 static struct rig rig;
-
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t count, size_t size);
-void *__real_realloc(void *old, size_t size);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t count, size_t size);
-void *__wrap_realloc(void *old, size_t size);
-
-void *__wrap_malloc(size_t size)
-{
-    atomic_fetch_add(&allocations, 1);
-    return __real_malloc(size);
-}
-
-void *__wrap_calloc(size_t count, size_t size)
-{
-    atomic_fetch_add(&allocations, 1);
-    return __real_calloc(count, size);
-}
-
-void *__wrap_realloc(void *old, size_t size)
-{
-    atomic_fetch_add(&allocations, 1);
-    return __real_realloc(old, size);
-}
 
 static int close_rig(void **state)
 {

@@ -25,6 +25,7 @@ int harness_try_open(struct harness *h, const struct tr_sink_ops *ops, const voi
     h->context = (struct tr_sink_context){
         .pipeline = "harness", .consumer = ops->name, .settings = settings, .read_only = false};
     tr_arena_init(&h->arena, 65536, 0);
+    tr_arena_init(&h->batch_arena, 65536, 0);
     return ops->open(&h->sink, &h->context, &h->err);
 }
 
@@ -57,6 +58,7 @@ void harness_close(struct harness *h)
         h->ops->lane_close(h->lane);
     h->ops->close(h->sink);
     tr_arena_done(&h->arena);
+    tr_arena_done(&h->batch_arena);
 }
 
 const struct tr_shape *harness_shape(struct harness *h, const char *database, const char *table,
@@ -106,19 +108,33 @@ void harness_add(struct harness *h, struct tr_sink_table *table, const struct tr
     tr_buf_done(&key);
 }
 
-int harness_apply(struct harness *h, int64_t next)
+static int apply(struct harness *h, int64_t settled_next, int64_t after_next)
 {
-    struct tr_sink_progress progress = {
-        .topic = "t", .incarnation = "00000000000000aa", .partition = 0, .next = next};
+    const struct tr_sink_progress settled = {"t", "00000000000000aa", 0, settled_next};
+    const struct tr_sink_progress after = {"t", "00000000000000aa", 0, after_next};
     struct tr_sink_batch batch = {.records = h->records,
                                   .count = h->count,
-                                  .after = &progress,
-                                  .after_count = next > 0 ? 1 : 0,
-                                  .arena = &h->arena};
+                                  .settled = &settled,
+                                  .settled_count = settled_next > 0,
+                                  .after = &after,
+                                  .after_count = after_next > 0,
+                                  .arena = &h->batch_arena};
+    tr_arena_reset(&h->batch_arena);
     tr_error_reset(&h->err);
     int code = h->ops->apply(h->lane, &batch, h->results, &h->err);
     h->count = 0;
     return code;
+}
+
+int harness_apply(struct harness *h, int64_t next)
+{
+    return apply(h, 0, next);
+}
+
+int harness_again(struct harness *h, size_t count, int64_t next)
+{
+    h->count = count;
+    return apply(h, next, next + 1);
 }
 
 enum tr_sink_status harness_one(struct harness *h, struct tr_sink_table *table,

@@ -14,7 +14,8 @@ struct harness {
     struct tr_sink_context context;
     struct tr_sink *sink;
     struct tr_sink_lane *lane;
-    struct tr_arena arena;
+    struct tr_arena arena;       /* lives on: shapes, records, what was loaded */
+    struct tr_arena batch_arena; /* of one batch, and of its results */
     struct tr_sink_table tables[16];
     size_t table_count;
     struct tr_sink_record records[HARNESS_RECORDS_MAX];
@@ -39,6 +40,8 @@ void harness_add(struct harness *h, struct tr_sink_table *table, const struct tr
 /* Applies the batch and empties it; `next` > 0 is the progress after it (topic "t", partition 0).
  */
 int harness_apply(struct harness *h, int64_t next);
+/* Applies the first `count` records of an earlier batch again; `next` is settled before it. */
+int harness_again(struct harness *h, size_t count, int64_t next);
 /* Applies one record and returns its status. */
 enum tr_sink_status harness_one(struct harness *h, struct tr_sink_table *table,
                                 const struct tr_shape *shape, int64_t version, const char *pk,

@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "count_allocations.h"
 #include "harness.h"
 #include "sqlite_sink.h"
 #include "store.h"
@@ -641,6 +642,43 @@ static void other_partitions_progress_is_written_along(void **state)
                         "0:7,1:6");
 }
 
+/* ---- memory -----------------------------------------------------------------------------------
+ */
+
+static void rows_cost_no_allocations(void **state)
+{
+    struct fixture *f = *state;
+    struct harness *h = &f->h;
+    const struct tr_shape *shape = harness_shape(
+        h, "shop", "r", 1,
+        "[" ID "," NAME "," RAW ",{\"name\":\"real\",\"type\":\"double\",\"nullable\":true},"
+        "{\"name\":\"doc\",\"type\":\"text\",\"nullable\":true,\"charset\":\"utf8mb4\",\"refine\":"
+        "\"json\"}]",
+        "[\"id\"]");
+    struct tr_sink_table *t = harness_table(h, shape, NULL);
+    char pk[32], data[256];
+    for (int i = 0; i < 2000; i++) { /* not in key order, and some rows are gone */
+        int id = i * 7 % 2000;
+        snprintf(pk, sizeof(pk), "\"pk.id\":%d", id);
+        snprintf(data, sizeof(data),
+                 "{\"id\":%d,\"name\":\"a\\u00e9\\n%d\",\"raw\":\"AAH/\",\"real\":%d.25e-7,\"doc\":"
+                 "{\"k\":[%d]}}",
+                 id, i, i, i);
+        harness_add(h, t, shape, 5, pk, i % 10 == 9 ? NULL : data);
+    }
+    assert_int_equal(harness_apply(h, 1), 0);
+    assert_int_equal(harness_again(h, 2000, 2), 0);
+    int64_t before = allocations;
+    for (int64_t i = 3; i < 8; i++)
+        assert_int_equal(harness_again(h, 2000, i), 0);
+    assert_int_equal(allocations, before);
+    assert_true(before > 0); /* the counter counts */
+    for (int i = 0; i < 2000; i++)
+        assert_int_equal(h->results[i].status, TR_SINK_APPLIED);
+    assert_string_equal(query(f, "SELECT count(*) FROM r"), "1800");
+    assert_string_equal(query(f, "SELECT next FROM _tailrace_progress"), "8");
+}
+
 int main(void)
 {
 #define ON_A_FILE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
@@ -670,6 +708,7 @@ int main(void)
         ON_A_FILE(our_own_column_is_refused),
         ON_A_FILE(floors_only_rise),
         ON_A_FILE(other_partitions_progress_is_written_along),
+        ON_A_FILE(rows_cost_no_allocations),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

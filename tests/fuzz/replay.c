@@ -1,13 +1,9 @@
 /* replay.c - runs a fuzz target over the files of a folder, with any compiler. */
 #include <dirent.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
+
+#include "fuzz.h"
 
 #define INPUT_BYTES_MAX (1 << 20)
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* Into memory of just its size, so that a sanitizer sees a read past the end. */
 static int replay(const char *path)
