@@ -58,6 +58,11 @@ class FrontProgram(unittest.TestCase):
         self.assertEqual(result.stderr,
                          "tailrace: unknown command 'redsi'; did you mean 'redis'?\n")
 
+    def test_help_on_an_unknown_name_gives_the_nearest(self):
+        result = self.run_it("help", "redsi")
+        self.assertEqual((result.returncode, result.stderr),
+                         (1, "tailrace: no help on 'redsi'; did you mean 'redis'?\n"))
+
     def test_missing_program(self):
         result = self.run_it("redis", "run")
         self.assertEqual(result.returncode, 1)
