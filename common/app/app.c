@@ -90,7 +90,8 @@ static void print_help(FILE *out, const struct tr_app *app, const struct tr_sect
     tr_options_help(out, sections, all);
     fprintf(out,
             "\nThe file is ./tailrace.yaml or /etc/tailrace/tailrace.yaml unless --config says "
-            "otherwise.\n\nExamples:\n%s",
+            "otherwise.\nSecrets are not taken from the command line: NAME_file names a file that "
+            "holds one.\n\nExamples:\n%s",
             app->examples);
     size_t length = strlen(app->examples);
     if (length == 0 || app->examples[length - 1] != '\n')

@@ -16,15 +16,31 @@ struct parser {
     struct tr_error *err;
 };
 
-static int unknown_command(const struct parser *parser, const char *word)
+/* Fills known with the commands' names, behind the `count` that are there; ends it by NULL. */
+static void add_commands(const struct parser *parser, const char **known, size_t count)
 {
-    const char *known[NAMES_MAX + 2];
-    size_t count = 0;
     for (const struct tr_app_command *command = parser->run->app->commands;
          command->name != NULL && count < NAMES_MAX; command++)
         known[count++] = command->name;
-    known[count++] = "help";
     known[count] = NULL;
+}
+
+static int unknown_topic(const struct parser *parser, const char *word)
+{
+    const char *known[NAMES_MAX + 1] = {"all", "reference"};
+    add_commands(parser, known, 2);
+    const char *nearest = tr_options_nearest(word, known);
+    if (nearest == NULL)
+        return tr_error_set(parser->err, TR_EUSAGE,
+                            "no help on '%s'; there is all, reference, and every command", word);
+    return tr_error_set(parser->err, TR_EUSAGE, "no help on '%s'; did you mean '%s'?", word,
+                        nearest);
+}
+
+static int unknown_command(const struct parser *parser, const char *word)
+{
+    const char *known[NAMES_MAX + 1] = {"help"};
+    add_commands(parser, known, 1);
     const char *nearest = tr_options_nearest(word, known);
     if (nearest == NULL)
         return tr_error_set(parser->err, TR_EUSAGE, "unknown command '%s'; see %s help", word,
@@ -153,8 +169,7 @@ static int take_topic(struct parser *parser)
     if (*topic == '\0' || strcmp(topic, topics[0]) == 0 || strcmp(topic, topics[1]) == 0 ||
         find_command(parser->run->app, topic) != NULL)
         return 0;
-    return tr_error_set(parser->err, TR_EUSAGE,
-                        "no help on '%s'; there is all, reference, and every command", topic);
+    return unknown_topic(parser, topic);
 }
 
 static int take_command(struct parser *parser)

@@ -2,8 +2,8 @@
  * main.c - the front program: `tailrace capture run` runs `tailrace-capture run`, and `tailrace
  * status` asks every program that has a section in the configuration.
  *
- * The programs are looked for beside this one, then in PATH; a program that is not in the table
- * below is run all the same when it is there.
+ * The programs are looked for beside this one, then in PATH. Those of the build are named in the
+ * help and in "did you mean"; any other `tailrace-<name>` is run all the same when it is there.
  */
 #include <stdio.h>
 #include <string.h>
@@ -11,6 +11,8 @@
 
 #include "app.h"
 #include "programs.h"
+
+#define PROGRAMS_MAX 32
 
 static int status(const struct tr_app_run *run, struct tr_error *err)
 {
@@ -30,17 +32,26 @@ static const struct tr_app_flag status_flags[] = {
     {.name = NULL},
 };
 
-static const struct tr_app_command commands[] = {
-    {.name = "capture", .help = "Reads the source's binlog into Kafka.", .run = run_program},
-    {.name = "elasticsearch", .help = "Keeps Elasticsearch equal.", .run = run_program},
-    {.name = "redis", .help = "Keeps Redis equal.", .run = run_program},
-    {.name = "sqlite", .help = "Keeps a SQLite file equal.", .run = run_program},
-    {.name = "status",
-     .help = "Status of every program whose section is in the configuration.",
-     .flags = status_flags,
-     .run = status},
-    {.name = NULL},
-};
+static struct tr_app_command commands[PROGRAMS_MAX + 2]; /* the programs, status, and the end */
+
+static void name_commands(void)
+{
+    static char helps[PROGRAMS_MAX][80];
+    size_t count = 0;
+    for (const char *const *name = tr_program_names; *name != NULL && count < PROGRAMS_MAX;
+         name++) {
+        snprintf(helps[count], sizeof(helps[count]),
+                 "Runs tailrace-%s; its own help: tailrace %s help.", *name, *name);
+        commands[count] =
+            (struct tr_app_command){.name = *name, .help = helps[count], .run = run_program};
+        count++;
+    }
+    commands[count] = (struct tr_app_command){
+        .name = "status",
+        .help = "Status of every program whose section is in the configuration.",
+        .flags = status_flags,
+        .run = status};
+}
 
 static const struct tr_section sections[] = {{.name = NULL}};
 
@@ -56,10 +67,7 @@ static const struct tr_app app = {
 
 static bool is_program(const char *word)
 {
-    for (const struct tr_app_command *command = commands; command->name != NULL; command++)
-        if (strcmp(command->name, word) == 0)
-            return command->run == run_program;
-    return tr_programs_exists(word);
+    return strcmp(word, "status") != 0 && tr_programs_has(word);
 }
 
 /* Replaces this process; comes back only with an error. */
@@ -74,6 +82,7 @@ static int exec_program(const char *name, char **argv)
 int main(int argc, char **argv)
 {
     bool is_help = argc > 2 && strcmp(argv[1], "help") == 0;
+    name_commands();
     /* `help redis` is `redis help`. */
     if (is_help && is_program(argv[2])) {
         const char *name = argv[2];

@@ -12,18 +12,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* Programs that `status` knows, by the section that says that a pipeline has them. */
-static const struct {
-    const char *name;
-    const char *section;
-    const char *or_section; /* what a program needs also says that it is there */
-} known[] = {
-    {"capture", "capture", "source"},
-    {"elasticsearch", "elasticsearch", NULL},
-    {"redis", "redis", NULL},
-    {"sqlite", "sqlite", NULL},
-};
-
 /* The folder of this program, "" when the system does not say. */
 static void own_folder(char *out, size_t size)
 {
@@ -68,9 +56,12 @@ static void find_program(const char *name, char *out, size_t size)
         snprintf(out, size, "tailrace-%s", name);
 }
 
-bool tr_programs_exists(const char *name)
+bool tr_programs_has(const char *name)
 {
     char program[PATH_MAX];
+    for (const char *const *ours = tr_program_names; *ours != NULL; ours++)
+        if (strcmp(*ours, name) == 0)
+            return true;
     if (!is_name(name))
         return false;
     find_program(name, program, sizeof(program));
@@ -153,27 +144,41 @@ static int run_status(const char *name, const char *config_path, bool json, stru
                         exit_code);
 }
 
-static bool has_section(const struct tr_node *root, size_t index)
+/* The program that a section says is part of the pipeline, NULL when there is none. Where there is
+ * a source it is captured, with or without settings for that. */
+static const char *program_of(const struct tr_node *root, const char *section)
 {
-    return tr_node_get(root, known[index].section) != NULL ||
-           (known[index].or_section != NULL && tr_node_get(root, known[index].or_section) != NULL);
+    if (strcmp(section, "source") == 0)
+        return tr_node_get(root, "capture") == NULL ? "capture" : NULL;
+    return tr_programs_has(section) ? section : NULL;
+}
+
+static int no_program(const char *config_path, struct tr_error *err)
+{
+    char names[256] = "";
+    size_t length = 0;
+    for (const char *const *name = tr_program_names; *name != NULL; name++) {
+        int used =
+            snprintf(names + length, sizeof(names) - length, "%s%s", length > 0 ? ", " : "", *name);
+        length += used > 0 ? (size_t)used : 0;
+        if (length >= sizeof(names))
+            break;
+    }
+    return tr_error_set(err, TR_ECONFIG, "%s has no section of a program: %s", config_path, names);
 }
 
 int tr_programs_status(const struct tr_node *root, const char *config_path, bool json,
                        struct tr_error *err)
 {
     size_t asked = 0;
-    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
-        if (!has_section(root, i))
+    for (const struct tr_node *node = root->child; node != NULL; node = node->next) {
+        const char *name = program_of(root, node->key);
+        if (name == NULL)
             continue;
         if (!json)
-            printf("%s%s\n", asked > 0 ? "\n" : "", known[i].name);
-        (void)run_status(known[i].name, config_path, json, err); /* err keeps the first failure */
+            printf("%s%s\n", asked > 0 ? "\n" : "", name);
+        (void)run_status(name, config_path, json, err); /* err keeps the first failure */
         asked++;
     }
-    if (asked == 0)
-        return tr_error_set(err, TR_ECONFIG,
-                            "%s has no section of a program: capture, elasticsearch, redis, sqlite",
-                            config_path);
-    return err->code;
+    return asked > 0 ? err->code : no_program(config_path, err);
 }

@@ -78,13 +78,16 @@ static int read_file(struct tr_config *config, const char *path, struct tr_error
                : tr_node_error(config->root, err, "expected sections like 'source:'");
 }
 
-/* Sections of other programs are left alone, but a key that looks like a slip of ours is not. */
-static int check_top_keys(const struct tr_config *config, const struct tr_section *sections,
-                          struct tr_error *err)
+static bool has_name(const char *const *names, const char *name)
 {
-    static const char *const others[] = {"capture",    "elasticsearch", "redis", "sqlite", "stdout",
-                                         "clickhouse", "notify",        "http",  "log",    NULL};
-    const char *known[TOP_KEYS_MAX + 1];
+    while (*names != NULL && strcmp(*names, name) != 0)
+        names++;
+    return *names != NULL;
+}
+
+/* What may stand at the top of the file: our sections, and the keys of the section "". */
+static void list_top_keys(const struct tr_section *sections, const char **known)
+{
     size_t count = 0;
     for (; sections->name != NULL && count < TOP_KEYS_MAX; sections++) {
         if (*sections->name != '\0')
@@ -94,15 +97,43 @@ static int check_top_keys(const struct tr_config *config, const struct tr_sectio
             known[count++] = option->key;
     }
     known[count] = NULL;
+}
+
+/* Sections of other programs are left alone, but a slip of one of ours or of theirs is not. */
+static int check_top_keys(const struct tr_config *config, const struct tr_section *sections,
+                          struct tr_error *err)
+{
+    const char *known[TOP_KEYS_MAX + 1];
+    list_top_keys(sections, known);
     for (const struct tr_node *node = config->root->child; node != NULL; node = node->next) {
+        if (has_name(known, node->key) || has_name(tr_program_names, node->key))
+            continue;
         const char *nearest = tr_options_nearest(node->key, known);
-        const char *other = tr_options_nearest(node->key, others);
-        bool is_other = other != NULL && strcmp(other, node->key) == 0;
-        if (nearest != NULL && strcmp(nearest, node->key) != 0 && !is_other)
+        if (nearest == NULL)
+            nearest = tr_options_nearest(node->key, tr_program_names);
+        if (nearest != NULL)
             return tr_node_error(node, err, "unknown section '%s'; did you mean '%s'?", node->key,
                                  nearest);
     }
     return 0;
+}
+
+/* The value stays out of the message. */
+static int unknown_override(const char *override, const struct tr_section *sections,
+                            struct tr_error *err)
+{
+    const char *known[TOP_KEYS_MAX + 1];
+    char section[64];
+    int length = (int)strcspn(override, "=");
+    size_t section_length = strcspn(override, ".=");
+    const char *rest = override + section_length;
+    list_top_keys(sections, known);
+    snprintf(section, sizeof(section), "%.*s", (int)section_length, override);
+    const char *nearest = tr_options_nearest(section, known);
+    if (nearest == NULL || strcmp(nearest, section) == 0)
+        return tr_error_set(err, TR_EUSAGE, "unknown option --%.*s; see help", length, override);
+    return tr_error_set(err, TR_EUSAGE, "unknown option --%.*s; did you mean --%s%.*s?", length,
+                        override, nearest, length - (int)section_length, rest);
 }
 
 static int check_overrides(const char *const *overrides, size_t count,
@@ -116,7 +147,7 @@ static int check_overrides(const char *const *overrides, size_t count,
                !tr_layers_split_override(overrides[i], section->name, key, sizeof(key), &value))
             section++;
         if (section->name == NULL)
-            return tr_error_set(err, TR_EUSAGE, "unknown option --%.100s; see help", overrides[i]);
+            return unknown_override(overrides[i], sections, err);
     }
     return 0;
 }

@@ -47,7 +47,8 @@ static void section_help(FILE *out, const struct tr_section *section, bool all)
          option++) {
         if (!all && !option->common)
             continue;
-        snprintf(name, sizeof(name), "%s%s%s", section->name, dot, option->key);
+        const char *file = option->type == TR_OPT_SECRET ? "[_file]" : "";
+        snprintf(name, sizeof(name), "%s%s%s%s", section->name, dot, option->key, file);
         help_line(out, name, option->help, option->def);
     }
 }
@@ -78,7 +79,8 @@ static void reference_row(FILE *out, const char *section, const struct tr_option
     fputs(" | ", out);
     put_cell(out, option->help);
     if (option->type == TR_OPT_SECRET)
-        fprintf(out, " Secret: `%s_file` names a file that holds it.", option->key);
+        fprintf(out, " Secret: no option takes it; `%s_file` names a file that holds it.",
+                option->key);
     fputs(" |\n", out);
 }
 

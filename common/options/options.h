@@ -5,8 +5,8 @@
  * --<section>.<key>=VALUE (or the next word; a bool needs none). Every secret key `x` has `x_file`
  * (file and environment only: secrets never come by the command line). Unknown keys of a section
  * that a program reads are errors that name the nearest known one (so are unknown variables
- * TAILRACE_<SECTION>_…); sections of other programs are left alone. Read at start by one thread;
- * the result is constant.
+ * TAILRACE_<SECTION>_…); sections of other programs are left alone, but a section that is nearly
+ * called like a known one is an error too. Read at start by one thread; the result is constant.
  */
 #ifndef TR_OPTIONS_H
 #define TR_OPTIONS_H
@@ -112,6 +112,10 @@ const struct tr_option *tr_options_find(const struct tr_section *sections, const
                                         const struct tr_section **section);
 /* "30s", "5m", "1h", "7d" as milliseconds, for settings inside a TR_OPT_NODE. */
 bool tr_option_duration(const char *text, int64_t *ms) TR_MUST_CHECK;
+/* The programs that the build makes beside `tailrace`, without `tailrace-` and NULL-ended: each has
+ * a section of its name. Made by CMake, so that nothing here names a store. */
+extern const char *const tr_program_names[];
+
 /* For "did you mean": the nearest of NULL-ended `known`, NULL when none is near. */
 const char *tr_options_nearest(const char *text, const char *const *known);
 

@@ -205,6 +205,37 @@ static int take_environment(struct table *table)
 /* ---- command line ------------------------------------------------------------------------------
  */
 
+/* Whether a text holds scheme://user:password@host, perhaps as one of several URLs. A password may
+ * hold any character, so all up to the last @ of a URL counts. */
+static bool has_url_password(const char *text)
+{
+    const char *url = strstr(text, "://");
+    while (url != NULL) {
+        url += 3;
+        const char *next = strstr(url, "://");
+        size_t length = next != NULL ? (size_t)(next - url) : strlen(url);
+        const char *at = memrchr(url, '@', length);
+        if (at != NULL && memchr(url, ':', (size_t)(at - url)) != NULL)
+            return true;
+        url = next;
+    }
+    return false;
+}
+
+static int refuse_url(const struct table *table, const struct tr_raw *raw)
+{
+    const struct tr_option *option = table->section->options;
+    while (option->key != NULL && option->type != TR_OPT_SECRET)
+        option++;
+    const char *name = option->key != NULL
+                           ? tr_layers_name(table->layers, table->section->name, option->key)
+                           : NULL;
+    return tr_node_error(raw->from, table->layers->err,
+                         "a URL with a password is not taken from the command line, where others "
+                         "can read it; use %s%s",
+                         name != NULL ? name : "the file", name != NULL ? "_file" : "");
+}
+
 static int take_override(struct table *table, const char *key, const char *text)
 {
     struct tr_raw raw = {.layer = TR_LAYER_LINE, .text = text};
@@ -220,6 +251,8 @@ static int take_override(struct table *table, const char *key, const char *text)
                              "a secret is not taken from the command line, where others can read "
                              "it; use %s_file or the environment",
                              raw.name);
+    if (has_url_password(text))
+        return refuse_url(table, &raw);
     return put(table, index, &raw);
 }
 

@@ -57,22 +57,15 @@ const char rd_script_hashes[RD_SCRIPTS][41] = {
     [RD_SCRIPT_FLOOR] = "2023bef9d93373eb31bcbc7cdbea840deeabe939",
 };
 
-/* ---- redis://[user[:password]@]host[:port][/db] and unix:///path[?db=n] ---------------------- */
+/* ---- redis://[user@]host[:port][/db] and unix:///path[?db=n] --------------------------------- */
 
 struct endpoint {
     char host[256];
     int port;
     int db;
     char path[108];
-    char user[128], password[256];
+    char user[128];
 };
-
-static int url_refuse(const struct redis_settings *settings, struct tr_error *err)
-{
-    (void)settings; /* it may hold a password: not in a message */
-    return tr_error_set(err, TR_ECONFIG,
-                        "redis.url is no redis://host:port/db nor unix:///path/of/socket?db=n");
-}
 
 static bool parse_unix(const char *text, struct endpoint *to)
 {
@@ -92,15 +85,6 @@ static bool copy_part(char *to, size_t size, const char *from, size_t length)
     memcpy(to, from, length);
     to[length] = '\0';
     return true;
-}
-
-static bool parse_credentials(const char *text, size_t length, struct endpoint *to)
-{
-    const char *colon = memchr(text, ':', length);
-    size_t user = colon != NULL ? (size_t)(colon - text) : length;
-    return copy_part(to->user, sizeof(to->user), text, user) &&
-           (colon == NULL ||
-            copy_part(to->password, sizeof(to->password), colon + 1, length - user - 1));
 }
 
 /* host, host:port, [ipv6] or [ipv6]:port */
@@ -132,7 +116,7 @@ static bool parse_tcp(const char *text, struct endpoint *to)
     const char *slash = strchr(text, '/');
     size_t length = slash != NULL ? (size_t)(slash - text) : strlen(text);
     const char *at = memrchr(text, '@', length);
-    if (at != NULL && !parse_credentials(text, (size_t)(at - text), to))
+    if (at != NULL && !copy_part(to->user, sizeof(to->user), text, (size_t)(at - text)))
         return false;
     if (slash != NULL && slash[1] != '\0') {
         char *end = NULL;
@@ -144,22 +128,37 @@ static bool parse_tcp(const char *text, struct endpoint *to)
     return parse_address(at != NULL ? at + 1 : text, text + length, to);
 }
 
+/* Redis's own programs read user:password@, but a URL comes by the command line too, where others
+ * see it. A password may hold any character: all up to the last @ counts. */
+static bool has_password(const char *url)
+{
+    const char *at = strrchr(url, '@');
+    const char *slashes = strstr(url, "://");
+    const char *from = slashes != NULL ? slashes + 3 : url;
+    return strncmp(url, "unix:", 5) != 0 && at > from &&
+           memchr(from, ':', (size_t)(at - from)) != NULL;
+}
+
+/* No message shows the URL: what is wrong with it may be a password. */
 static int parse_url(const struct redis_settings *settings, struct endpoint *to,
                      struct tr_error *err)
 {
     *to = (struct endpoint){0};
     const char *url = settings->url;
     bool good = false;
+    if (has_password(url))
+        return tr_error_set(err, TR_ECONFIG,
+                            "redis.url holds a password, which others can read; put it into a file "
+                            "named by redis.password_file, and the user's name into redis.user");
     if (strncmp(url, "redis://", 8) == 0)
         good = parse_tcp(url + 8, to);
     else if (strncmp(url, "unix://", 7) == 0)
         good = parse_unix(url + 7, to);
     if (!good)
-        return url_refuse(settings, err);
+        return tr_error_set(err, TR_ECONFIG,
+                            "redis.url is no redis://host:port/db nor unix:///path/of/socket?db=n");
     if (settings->user[0] != '\0')
         snprintf(to->user, sizeof(to->user), "%s", settings->user);
-    if (settings->password[0] != '\0')
-        snprintf(to->password, sizeof(to->password), "%s", settings->password);
     return 0;
 }
 
@@ -207,13 +206,14 @@ static int simple_call(struct rd_connection *connection, struct tr_error *err)
 static int authenticate(struct rd_connection *connection, const struct endpoint *to,
                         struct tr_error *err)
 {
+    const char *password = connection->sink->settings->password;
     int code = 0;
-    if (to->password[0] != '\0') {
+    if (password[0] != '\0') {
         rd_command(connection, to->user[0] != '\0' ? 3 : 2);
         rd_argument_text(connection, "AUTH");
         if (to->user[0] != '\0')
             rd_argument_text(connection, to->user);
-        rd_argument_text(connection, to->password);
+        rd_argument_text(connection, password);
         code = simple_call(connection, err);
     }
     if (code == 0 && to->db != 0) {

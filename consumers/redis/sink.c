@@ -15,7 +15,7 @@ static const struct tr_option redis_options[] = {
      .def = "redis://127.0.0.1:6379/0",
      .common = true,
      .offset = offsetof(struct redis_settings, url),
-     .help = "redis://host:port/db, or unix:///path/of/socket?db=n."},
+     .help = "redis://host:port/db, or unix:///path/of/socket?db=n; no password in it."},
     {.key = "user",
      .type = TR_OPT_STRING,
      .offset = offsetof(struct redis_settings, user),

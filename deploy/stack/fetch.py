@@ -35,14 +35,13 @@ SERVER_PACKAGES = {
 BUILD_PACKAGES = [
     "gcc", "libc6-dev", "cmake", "ninja-build", "pkg-config", "libmariadb-dev", "librdkafka-dev",
     "libhiredis-dev", "libjansson-dev", "libcurl4-openssl-dev", "libsqlite3-dev",
-    "libmicrohttpd-dev", "libyaml-dev", "zlib1g-dev", "libzstd-dev", "uthash-dev",
-    "libcmocka-dev",
+    "libmicrohttpd-dev", "libyaml-dev", "zlib1g-dev", "libcmocka-dev",
 ]
 
 # What the tests use on top of both.
 TEST_PACKAGES = [
-    "kcat", "sqlite3", "sysbench", "python3-jsonschema", "clang",
-    "libclang-rt-14-dev", "clang-format", "clang-tidy", "valgrind", "unzip",
+    "kcat", "sysbench", "python3-jsonschema", "clang", "libclang-rt-14-dev", "clang-format",
+    "clang-tidy",
 ]
 
 

@@ -21,7 +21,7 @@ class InstallTest(unittest.TestCase):
         cls.prefix = Path(cls.temp.name)
         subprocess.run(["cmake", "--install", tr.bin_folder().parent, "--prefix", cls.prefix],
                        check=True, capture_output=True)
-        cls.config = cls.prefix / "etc" / "tailrace" / "tailrace.yaml"
+        cls.config = cls.prefix / "share" / "doc" / "tailrace" / "tailrace.example.yaml"
         where = tr.places()
         cls.env = dict(
             os.environ, PATH="/usr/bin:/bin",
@@ -41,8 +41,12 @@ class InstallTest(unittest.TestCase):
     def test_programs_are_there(self):
         names = sorted(path.name for path in (self.prefix / "bin").iterdir())
         for name in ("tailrace", "tailrace-capture", "tailrace-elasticsearch", "tailrace-redis",
-                     "tailrace-sqlite"):
+                     "tailrace-sqlite", "tailrace-stdout"):
             self.assertIn(name, names)
+
+    def test_no_configuration_is_overwritten(self):
+        names = {path.name for path in self.prefix.rglob("*") if path.is_file()}
+        self.assertNotIn("tailrace.yaml", names)
 
     def test_check_takes_the_example(self):
         tr.sql("CREATE DATABASE IF NOT EXISTS shop",

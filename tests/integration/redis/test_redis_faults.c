@@ -457,13 +457,16 @@ static void urls(void **state)
 {
     (void)state;
     static const char *const good[] = {"redis://h",          "redis://h:1/2",
-                                       "redis://u:p@h:1",    "redis://[::1]",
-                                       "redis://[::1]:6379", "redis://:p:@:@[fe80::1]:1/15",
-                                       "unix:///s?db=2"};
+                                       "redis://u@h:1",      "redis://[::1]",
+                                       "redis://[::1]:6379", "redis://u@[fe80::1]:1/15",
+                                       "unix:///s?db=2",     "unix:///a:b@c"};
     static const char *const bad[] = {
         "h:1",          "redis://",       "redis://h:0", "redis://h:x",           "redis://h/x",
         "redis://[::1", "redis://[::1]x", "rediss://h",  "redis://h/99999999999", "unix://",
         "redis://[]:1"};
+    static const char *const with_password[] = {
+        "redis://u:pw@h:1", "redis://:pw@h",   "redis://:p:/w@:@[fe80::1]:1/15",
+        "redis://u:@h",     "rediss://u:pw@h", "u:pw@h"};
     struct tr_error err;
     struct redis_settings settings = {.user = "", .password = ""};
     for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
@@ -477,6 +480,13 @@ static void urls(void **state)
         settings.url = bad[i];
         if (rd_url_check(&settings, &err) != TR_ECONFIG)
             fail_msg("%s is taken", bad[i]);
+    }
+    for (size_t i = 0; i < sizeof(with_password) / sizeof(with_password[0]); i++) {
+        tr_error_reset(&err);
+        settings.url = with_password[i];
+        assert_int_equal(rd_url_check(&settings, &err), TR_ECONFIG);
+        assert_non_null(strstr(err.text, "redis.password_file"));
+        assert_null(strstr(err.text, "w@"));
     }
 }
 

@@ -44,8 +44,8 @@ class FrontProgram(unittest.TestCase):
         self.assertEqual(self.run_it("redis", "run").returncode, 0)
 
     def test_runs_a_program_that_it_does_not_know(self):
-        self.stand_in(self.in_path, "stdout")
-        self.assertEqual(self.run_it("stdout", "check").stdout, "stdout: check\n")
+        self.stand_in(self.in_path, "another")
+        self.assertEqual(self.run_it("another", "check").stdout, "another: check\n")
 
     def test_help_of_a_program(self):
         self.stand_in(self.beside, "sqlite")
@@ -58,23 +58,46 @@ class FrontProgram(unittest.TestCase):
         self.assertEqual(result.stderr,
                          "tailrace: unknown command 'redsi'; did you mean 'redis'?\n")
 
+    def test_help_on_an_unknown_name_gives_the_nearest(self):
+        result = self.run_it("help", "redsi")
+        self.assertEqual((result.returncode, result.stderr),
+                         (1, "tailrace: no help on 'redsi'; did you mean 'redis'?\n"))
+
     def test_missing_program(self):
         result = self.run_it("redis", "run")
         self.assertEqual(result.returncode, 1)
         self.assertIn("tailrace-redis is neither beside this program nor in PATH", result.stderr)
 
     def test_status_asks_those_with_a_section_and_keeps_the_first_failure(self):
-        for name, code in (("capture", 0), ("redis", 5), ("sqlite", 6), ("elasticsearch", 0)):
+        for name, code in (("capture", 0), ("redis", 5), ("sqlite", 6), ("elasticsearch", 0),
+                           ("stdout", 0), ("another", 0)):
             self.stand_in(self.beside, name, code)
         with open(self.config, "w") as out:
-            out.write("pipeline: p\nsource: {}\nredis: {}\nsqlite: {}\n")
+            out.write("pipeline: p\nsource: {}\nnobody: {}\nredis: {}\nsqlite: {}\n"
+                      "stdout: {}\nanother: {}\n")
         result = self.run_it("status", "--config", self.config)
         self.assertEqual(result.stdout.split("\n"), [
             "capture", "capture: status --config " + self.config, "",
             "redis", "redis: status --config " + self.config, "",
-            "sqlite", "sqlite: status --config " + self.config, ""])
+            "sqlite", "sqlite: status --config " + self.config, "",
+            "stdout", "stdout: status --config " + self.config, "",
+            "another", "another: status --config " + self.config, ""])
         self.assertEqual(result.returncode, 5)
         self.assertEqual(result.stderr, "tailrace: tailrace-redis status: exit 5\n")
+
+    def test_status_asks_capture_once(self):
+        self.stand_in(self.beside, "capture")
+        with open(self.config, "w") as out:
+            out.write("source: {}\ncapture: {}\n")
+        self.assertEqual(self.run_it("status", "--json").stdout.count("capture:"), 1)
+
+    def test_status_names_the_section_that_a_slip_means(self):
+        with open(self.config, "w") as out:
+            out.write("redis: {}\nelasticserach: {}\n")
+        result = self.run_it("status", "--config", self.config)
+        self.assertEqual(result.returncode, 2)
+        self.assertIn("tailrace.yaml:2: unknown section 'elasticserach'; "
+                      "did you mean 'elasticsearch'?", result.stderr)
 
     def test_status_as_json_is_only_what_the_programs_print(self):
         self.stand_in(self.beside, "redis")
@@ -89,13 +112,15 @@ class FrontProgram(unittest.TestCase):
             out.write("pipeline: p\n")
         result = self.run_it("status")
         self.assertEqual(result.returncode, 2)
-        self.assertIn("has no section of a program", result.stderr)
+        self.assertIn("has no section of a program: capture, elasticsearch, redis, sqlite, stdout",
+                      result.stderr)
 
     def test_help_fits_a_screen(self):
         result = self.run_it("help")
         self.assertEqual(result.returncode, 0)
         self.assertLessEqual(result.stdout.count("\n"), 60)
-        self.assertIn("elasticsearch", result.stdout)
+        for name in ("capture", "elasticsearch", "redis", "sqlite", "stdout", "status"):
+            self.assertIn("\n  %s " % name, result.stdout)
         self.assertEqual(self.run_it().returncode, 1)
 
 

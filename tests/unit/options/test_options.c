@@ -284,6 +284,28 @@ static void test_free_map_variables(void **state)
     tr_config_free(config);
 }
 
+static void test_secrets_in_urls(void **state)
+{
+    (void)state;
+    static const char *const refused[] = {
+        "source.host=redis://u:pw@h:1", "source.host=x://:p:/@@[::1]",
+        "source.hosts=http://a:1,http://u:p,w@b", "source.hosts=http://u:pw@a,http://b:1"};
+    static const char *const taken[] = {"source.host=redis://u@h:1", "source.host=x://[::1]:1/2",
+                                        "source.hosts=http://a:1,http://u@b:2"};
+    for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
+        tr_error_reset(&err);
+        assert_null(load_with("", &refused[i], 1));
+        assert_int_equal(err.code, TR_ECONFIG);
+        assert_non_null(strstr(err.text, "others can read it; use source.password_file"));
+    }
+    for (size_t i = 0; i < sizeof(taken) / sizeof(taken[0]); i++) {
+        tr_error_reset(&err);
+        struct tr_config *config = load_with("", &taken[i], 1);
+        assert_non_null(config);
+        tr_config_free(config);
+    }
+}
+
 static void test_secrets(void **state)
 {
     (void)state;
@@ -343,12 +365,15 @@ static void test_unknown_keys(void **state)
 {
     (void)state;
     static const char *const by_line[] = {"sauce.host=x"};
+    static const char *const far[] = {"elsewhere.host=x"};
     expect_error("source:\n  host: a\n  prot: 1\n",
                  "./tailrace.yaml:3: source.prot: unknown key; did you mean source.port?");
     expect_error("source: {tls: {mod: off}}",
                  "./tailrace.yaml:1: source.tls.mod: unknown key; did you mean source.tls.mode?");
     expect_error("source: {colour: 1}", "./tailrace.yaml:1: source.colour: unknown key; see help");
     expect_error("sorce: {}", "./tailrace.yaml:1: unknown section 'sorce'; did you mean 'source'?");
+    expect_error("elasticserach: {}", "./tailrace.yaml:1: unknown section 'elasticserach'; did you "
+                                      "mean 'elasticsearch'?");
     setenv("TAILRACE_SOURCE_PROT", "1", 1);
     expect_error("", "environment TAILRACE_SOURCE_PROT: source.prot: unknown key; did you mean "
                      "source.port?");
@@ -356,6 +381,10 @@ static void test_unknown_keys(void **state)
     tr_error_reset(&err);
     assert_null(load_with("", by_line, 1));
     assert_int_equal(err.code, TR_EUSAGE);
+    assert_string_equal(err.text, "unknown option --sauce.host; did you mean --source.host?");
+    tr_error_reset(&err);
+    assert_null(load_with("", far, 1));
+    assert_string_equal(err.text, "unknown option --elsewhere.host; see help");
 }
 
 static void test_bad_yaml(void **state)
@@ -437,6 +466,7 @@ int main(void)
         cmocka_unit_test_setup(test_precedence, reset),
         cmocka_unit_test_setup(test_free_map_variables, reset),
         cmocka_unit_test_setup(test_secrets, reset),
+        cmocka_unit_test_setup(test_secrets_in_urls, reset),
         cmocka_unit_test_setup(test_bad_values, reset),
         cmocka_unit_test_setup(test_unknown_keys, reset),
         cmocka_unit_test_setup(test_bad_yaml, reset),
