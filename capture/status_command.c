@@ -78,8 +78,8 @@ static int read_control(struct offline *offline, const struct tr_capture *config
     if (rc == 0)
         rc = tr_kafka_reader_read(reader, READ_MS, true, take, offline, err);
     tr_kafka_reader_free(reader);
-    if (rc == TR_ESTATE && !offline->anything) {
-        /* No such topic: this pipeline has never run, and that is an answer. */
+    if (rc < 0 && tr_kafka_unknown(err) && !offline->anything) {
+        /* This pipeline has never run, and that is an answer. */
         tr_error_reset(err);
         rc = 0;
     }

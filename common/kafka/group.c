@@ -41,8 +41,8 @@ static int read_description(struct tr_kafka_producer *producer, rd_kafka_event_t
     return 0;
 }
 
-int tr_kafka_group_describe(struct tr_kafka_producer *producer, const char *group,
-                            struct tr_kafka_group_info *info, struct tr_error *err)
+static int describe_once(struct tr_kafka_producer *producer, const char *group,
+                         struct tr_kafka_group_info *info, struct tr_error *err)
 {
     char what[TR_KAFKA_WHAT_MAX];
     *info = (struct tr_kafka_group_info){0};
@@ -59,6 +59,24 @@ int tr_kafka_group_describe(struct tr_kafka_producer *producer, const char *grou
     int rc = read_description(producer, event, info, what, err);
     rd_kafka_event_destroy(event);
     return rc;
+}
+
+int tr_kafka_group_describe(struct tr_kafka_producer *producer, const char *group,
+                            struct tr_kafka_group_info *info, struct tr_error *err)
+{
+    int64_t until = tr_clock_mono_us() + KAFKA_TRY_MS * INT64_C(1000);
+    for (;;) {
+        /* The first to ask for a group on a new broker hears that nobody coordinates it yet. */
+        struct tr_error passing = {0};
+        int rc = describe_once(producer, group, info, &passing);
+        if (rc == TR_EKAFKA_RETRY && tr_clock_mono_us() < until) {
+            tr_clock_sleep_ms(KAFKA_SLICE_MS);
+            continue;
+        }
+        if (rc < 0)
+            *err = passing;
+        return rc;
+    }
 }
 
 /* ---- offsets -------------------------------------------------------------------------------- */

@@ -103,6 +103,9 @@ int tr_kafka_topic_create(struct tr_kafka_producer *producer,
                           struct tr_error *err) TR_MUST_CHECK;
 int tr_kafka_topic_describe(struct tr_kafka_producer *producer, const char *name,
                             struct tr_kafka_topic_info *info, struct tr_error *err) TR_MUST_CHECK;
+/* Whether an error says that the brokers do not know a topic or partition. It may be there all the
+ * same: one that is starting or ending says so of every topic. */
+bool tr_kafka_unknown(const struct tr_error *err);
 /* First offset and the offset after the last record. TR_EKAFKA_RETRY also for a partition that the
  * brokers do not know. */
 int tr_kafka_watermarks(struct tr_kafka_producer *producer, const char *topic, int32_t partition,
@@ -222,7 +225,8 @@ void tr_kafka_reader_free(struct tr_kafka_reader *reader);
 /*
  * Gives each record to `take` (its error ends the read). Waits up to timeout_ms for records;
  * `to_end`: reads until the end offset as of the call, or TR_EKAFKA_RETRY after timeout_ms.
- * Returns the number of records, or TR_E… A topic that the brokers do not know: TR_EKAFKA_RETRY.
+ * Returns the number of records, or TR_E… A topic that the brokers do not know: TR_EKAFKA_RETRY at
+ * once, and tr_kafka_unknown tells.
  */
 int tr_kafka_reader_read(struct tr_kafka_reader *reader, int timeout_ms, bool to_end,
                          int (*take)(void *context, const struct tr_kafka_message *message,

@@ -133,7 +133,8 @@ static int query_end(struct tr_kafka_reader *reader, int64_t until, int64_t *end
         }
         if (tr_kafka_client_fault(&reader->client, err) < 0)
             return err->code;
-    } while (tr_kafka_code_of(native) == TR_EKAFKA_RETRY && left_ms(until) > 0);
+    } while (tr_kafka_code_of(native) == TR_EKAFKA_RETRY && !tr_kafka_is_unknown(native) &&
+             left_ms(until) > 0);
     return failed(reader, native, err);
 }
 

@@ -141,6 +141,11 @@ int tr_kafka_topic_describe(struct tr_kafka_producer *producer, const char *name
     return describe_partitions(producer, name, info, err);
 }
 
+bool tr_kafka_unknown(const struct tr_error *err)
+{
+    return err->code == TR_EKAFKA_RETRY && tr_kafka_is_unknown((rd_kafka_resp_err_t)err->native);
+}
+
 int tr_kafka_watermarks(struct tr_kafka_producer *producer, const char *topic, int32_t partition,
                         int64_t *low, int64_t *high, struct tr_error *err)
 {
