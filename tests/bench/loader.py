@@ -5,10 +5,12 @@ is several times slower than the same node a minute later: warm it first, and me
 compared between two runs of the loader.
 """
 
+import contextlib
 import http.client
 import json
 import threading
 import time
+import types
 import urllib.parse
 
 SETTINGS = {
@@ -32,7 +34,8 @@ def digits(number, groups):
 
 INDEX = "bare"
 ROUNDS_MAX = 12
-ALIKE = 0.05  # two runs of a warm node
+ALIKE = 0.07  # runs of a warm node
+IDLE_WAIT_S = 120
 
 
 def bodies(rows, limit):
@@ -74,13 +77,37 @@ class Loader:
         return http.client.HTTPConnection(self.place.hostname, self.place.port, timeout=120)
 
     def warm(self):
-        """Runs until two runs are alike; the last rate, in rows a second."""
-        before, rate = 0, self.run()
+        """Runs until three runs in a row are alike; False when they never were."""
+        rates = [self.run(), self.run()]
         for _ in range(ROUNDS_MAX):
-            if abs(rate - before) <= ALIKE * rate:
-                break
-            before, rate = rate, self.run()
-        return rate
+            rates.append(self.run())
+            if max(rates[-3:]) - min(rates[-3:]) <= ALIKE * rates[-1]:
+                return True
+        return False
+
+    def stats(self, path):
+        """Of the only node."""
+        answer = request(self.connect(), "GET", f"/_nodes/stats/{path}", None)
+        return next(iter(answer["nodes"].values()))
+
+    def wait_idle(self):
+        """Until nothing is merged or written any more: what an index before this one left to do."""
+        end = time.monotonic() + IDLE_WAIT_S
+        while time.monotonic() < end:
+            node = self.stats("indices,thread_pool")
+            if (node["indices"]["merges"]["current"] == 0 and
+                    node["thread_pool"]["write"]["active"] == 0):
+                return
+            time.sleep(0.2)
+        raise SystemExit("elasticsearch: the node does not come to rest")
+
+    @contextlib.contextmanager
+    def cpu(self):
+        """The server's CPU time within, as `seconds` of what is given."""
+        used = types.SimpleNamespace(seconds=0.0)
+        before = self.stats("process")["process"]["cpu"]["total_in_millis"]
+        yield used
+        used.seconds = (self.stats("process")["process"]["cpu"]["total_in_millis"] - before) / 1000
 
     def run(self):
         """Rows a second."""
