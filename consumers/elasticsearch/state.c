@@ -53,6 +53,7 @@ static int get_marker(struct tr_sink *sink, struct tr_es_client *client,
 {
     char path[PATH_BYTES_MAX];
     struct tr_json_value top;
+    *source = (struct tr_json_value){.type = TR_JSON_NULL};
     snprintf(path, sizeof(path), "/%s/_doc/marker", sink->state_index);
     int rc = tr_es_call(client, "GET", path, (struct tr_slice){"", 0}, err);
     if (rc != 0)
@@ -66,7 +67,7 @@ static int get_marker(struct tr_sink *sink, struct tr_es_client *client,
         rc = tr_json_find(&top, "_source", source, err);
     if (rc < 0)
         return tr_es_understood(rc, "a read of the store's marker", err);
-    if (rc == 0 || source->type != TR_JSON_OBJECT)
+    if (rc != 1 || source->type != TR_JSON_OBJECT)
         return tr_error_set(err, TR_ESTORE, "elasticsearch: the store's marker has no content");
     *marker = (struct tr_es_marker){
         .known = true,

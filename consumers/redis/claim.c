@@ -14,7 +14,7 @@
 
 /* ---- rows without a marker ------------------------------------------------------------------- */
 
-/* The marker's three names; NULL where it has none. */
+/* The marker's three names, NIL where it has none. The caller frees the reply, on failure too. */
 static int read_marker(struct tr_sink *sink, redisReply **reply, struct tr_error *err)
 {
     rd_command(&sink->main, 5);
@@ -24,11 +24,7 @@ static int read_marker(struct tr_sink *sink, redisReply **reply, struct tr_error
     rd_argument_text(&sink->main, "pipeline_id");
     rd_argument_text(&sink->main, "consumer");
     int code = rd_call_for(&sink->main, REDIS_REPLY_ARRAY, "HMGET", reply, err);
-    if (code != 0 || (*reply)->elements == 3)
-        return code;
-    freeReplyObject(*reply);
-    *reply = NULL;
-    return rd_misunderstood("HMGET", err);
+    return code != 0 || (*reply)->elements == 3 ? code : rd_misunderstood("HMGET", err);
 }
 
 static int has_marker(struct tr_sink *sink, bool *has, struct tr_error *err)

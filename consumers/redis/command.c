@@ -164,9 +164,10 @@ int rd_call_for(struct rd_connection *connection, int type, const char *what, re
                 struct tr_error *err)
 {
     int code = rd_call(connection, reply, err);
-    if (code != 0 || (*reply)->type == type)
-        return code;
-    freeReplyObject(*reply);
-    *reply = NULL;
-    return rd_misunderstood(what, err);
+    if (code == 0 && (*reply == NULL || (*reply)->type != type)) {
+        freeReplyObject(*reply);
+        *reply = NULL;
+        code = rd_misunderstood(what, err);
+    }
+    return code;
 }
