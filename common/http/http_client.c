@@ -186,19 +186,18 @@ static struct curl_slist *build_headers(const struct tr_http_client *client,
 }
 
 /* What a failure means for the caller: only what a later attempt can cure is worth a retry. */
-static int code_of(const struct tr_http_client *client, CURLcode code)
+static int code_of(CURLcode code)
 {
-    if (client->reply_too_large)
-        return TR_ELIMIT;
     switch (code) {
     case CURLE_URL_MALFORMAT:
-    case CURLE_UNSUPPORTED_PROTOCOL:
         return TR_EBUG;
     case CURLE_OUT_OF_MEMORY:
         return TR_ENOMEM;
     case CURLE_PEER_FAILED_VERIFICATION:
     case CURLE_SSL_CACERT_BADFILE:
     case CURLE_SSL_ISSUER_ERROR:
+    case CURLE_UNSUPPORTED_PROTOCOL: /* what answers speaks no HTTP; the URL's was looked at */
+    case CURLE_WEIRD_SERVER_REPLY:
         return TR_ESTORE;
     default:
         return TR_ESTORE_RETRY;
@@ -210,10 +209,10 @@ static int report(const struct tr_http_client *client, CURLcode code, const char
 {
     int path_length = (int)strcspn(path, "?"); /* a query may hold a row's values */
     if (client->reply_too_large)
-        return tr_error_set(err, TR_ELIMIT, "%s %s%.*s: the reply is larger than %zu bytes", method,
+        return tr_error_set(err, TR_ESTORE, "%s %s%.*s: the reply is larger than %zu bytes", method,
                             client->origin, path_length, path, client->reply_bytes_max);
     const char *why = given(client->message) ? client->message : curl_easy_strerror(code);
-    return tr_error_set_native(err, code_of(client, code), (int)code, "%s %s%.*s: %s", method,
+    return tr_error_set_native(err, code_of(code), (int)code, "%s %s%.*s: %s", method,
                                client->origin, path_length, path, why);
 }
 

@@ -34,8 +34,8 @@ void tr_http_client_free(struct tr_http_client *client);
  * application/json. The body is borrowed for the call.
  * 0 when any reply arrived: *status is its code and `reply` (reset first) its body.
  * TR_ESTORE_RETRY when none did (connection, time-out); TR_ESTORE when the server's certificate is
- * refused or the CA file can't be read; TR_EBUG for a malformed URL; TR_ELIMIT when the reply was
- * larger than allowed.
+ * refused, the CA file can't be read, the reply is no HTTP or larger than allowed; TR_EBUG for a
+ * malformed URL.
  */
 int tr_http_request(struct tr_http_client *client, const char *method, const char *path,
                     const char *content_type, struct tr_slice body, int *status,

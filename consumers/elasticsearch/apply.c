@@ -185,7 +185,7 @@ static int take_reply(struct tr_sink_lane *lane, struct part *part, struct tr_er
         rc = tr_es_state_take(&reply, part->batch->settled_count, &verify, err);
     if (rc == 0)
         rc = take_rows(lane, part, &reply, err);
-    if (rc != 0)
+    if (tr_es_understood(rc, "a bulk", err) != 0)
         return explain(lane, err);
     return verify ? tr_es_state_verify(lane->sink, &lane->client, err) : 0;
 }
@@ -274,7 +274,7 @@ int tr_es_progress(struct tr_sink_lane *lane, const struct tr_sink_progress *pro
         rc = tr_es_state_take(&reply, count, &verify, err);
     if (rc == 0 && verify)
         rc = tr_es_state_verify(lane->sink, &lane->client, err);
-    return rc;
+    return tr_es_understood(rc, "the progress", err);
 }
 
 int tr_es_lane_open(struct tr_sink *sink, unsigned number, struct tr_sink_lane **out,

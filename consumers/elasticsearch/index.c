@@ -74,7 +74,7 @@ static int read_alias(struct tr_es_client *client, const struct tr_es_table *tab
 {
     struct tr_json_cursor indices;
     struct tr_json_value name, value;
-    int rc = tr_json_open(&indices, reply_of(client), err);
+    int rc = tr_es_object_open(&indices, reply_of(client), err);
     if (rc != 0)
         return rc;
     rc = tr_json_next(&indices, &name, &value, err);
@@ -103,7 +103,7 @@ static int look(struct tr_es_client *client, const struct tr_es_table *table, en
         return rc;
     *place = PLACE_ALIAS;
     if (client->status == 200)
-        return read_alias(client, table, index, err);
+        return tr_es_understood(read_alias(client, table, index, err), "a look at an alias", err);
     if (client->status != 404)
         return tr_es_unexpected(client, "a look at an alias", err);
     rc = tr_es_call(client, "HEAD", table->path, nothing, err);
@@ -197,17 +197,44 @@ static int settle_column(struct tr_es_client *client, const struct tr_es_table *
     return 0;
 }
 
+static int extend_by(struct tr_es_client *client, const struct tr_es_table *table,
+                     const struct tr_shape *shape, uint32_t column, struct tr_error *err)
+{
+    int rc = put_mapping(client, table, shape, column, column + 1, err);
+    if (rc == 0 && client->status == 400)
+        rc = settle_column(client, table, shape, &shape->columns[column], err);
+    return rc;
+}
+
 static int extend(struct tr_es_client *client, const struct tr_es_table *table,
                   const struct tr_shape *shape, struct tr_error *err)
 {
     int rc = put_mapping(client, table, shape, 0, shape->column_count, err);
     if (rc != 0 || client->status == 200)
         return rc;
-    for (uint32_t i = 0; i < shape->column_count && rc == 0; i++) {
-        rc = put_mapping(client, table, shape, i, i + 1, err);
-        if (rc == 0 && client->status == 400)
-            rc = settle_column(client, table, shape, &shape->columns[i], err);
-    }
+    for (uint32_t i = 0; i < shape->column_count && rc == 0; i++)
+        rc = extend_by(client, table, shape, i, err);
+    return rc;
+}
+
+static bool has_column(const struct tr_shape *shape, struct tr_slice name)
+{
+    for (uint32_t i = 0; i < shape->column_count; i++)
+        if (tr_slice_equal(shape->columns[i].name, name))
+            return true;
+    return false;
+}
+
+/* A replay's older records have columns that the newest shape has no longer. Those that it has are
+ * mapped as it says: by an older type, values of today could be refused for ever. */
+static int add_dropped(struct tr_es_client *client, const struct tr_es_table *table,
+                       const struct tr_shape *shape, const struct tr_shape *newest,
+                       struct tr_error *err)
+{
+    int rc = 0;
+    for (uint32_t i = 0; i < shape->column_count && rc == 0; i++)
+        if (!has_column(newest, shape->columns[i].name))
+            rc = extend_by(client, table, shape, i, err);
     return rc;
 }
 
@@ -260,16 +287,17 @@ static int make_first(struct tr_sink *sink, struct tr_es_client *client,
     return make(sink, client, table, shape, made, err);
 }
 
+/* The index is there, and as the newest shape has it or had it. */
 static int prepare_there(struct tr_sink *sink, struct tr_es_client *client,
-                         const struct tr_es_table *table, const struct tr_shape *shape,
+                         const struct tr_es_table *table, const struct tr_shape *newest,
                          struct tr_buf *index, struct tr_error *err)
 {
     int rc = check_owner(sink, client, table, index->data, err);
-    return rc == 0 ? extend(client, table, shape, err) : rc;
+    return rc == 0 ? extend(client, table, newest, err) : rc;
 }
 
 static int prepare(struct tr_sink *sink, struct tr_es_client *client,
-                   const struct tr_es_table *table, const struct tr_shape *shape,
+                   const struct tr_es_table *table, const struct tr_shape *newest,
                    struct tr_error *err)
 {
     enum place place = PLACE_NOTHING;
@@ -278,14 +306,14 @@ static int prepare(struct tr_sink *sink, struct tr_es_client *client,
     tr_buf_init(&index, PATH_BYTES_MAX);
     int rc = look(client, table, &place, &index, err);
     if (rc == 0 && place == PLACE_NOTHING) {
-        rc = make_first(sink, client, table, shape, &made, err);
+        rc = make_first(sink, client, table, newest, &made, err);
         if (rc == 0 && !made)
             rc = look(client, table, &place, &index, err);
     }
     if (rc == 0 && !made && place == PLACE_NOTHING)
         rc = foreign(table, "an index stands without the alias", err);
     else if (rc == 0 && !made)
-        rc = prepare_there(sink, client, table, shape, &index, err);
+        rc = prepare_there(sink, client, table, newest, &index, err);
     if (rc == 0 && table->ready_count == 0)
         rc = tr_es_state_put_table(sink, client, table, made, err);
     tr_buf_done(&index);
@@ -318,12 +346,19 @@ int tr_es_index_prepare(struct tr_sink *sink, struct tr_es_client *client,
                         struct tr_es_table *table, const struct tr_shape *shape,
                         struct tr_error *err)
 {
+    const struct tr_shape *newest = atomic_load(&table->source->newest);
+    if (newest == NULL || newest->schema_id < shape->schema_id)
+        newest = shape;
     int rc = 0;
     /* Held through the requests: another lane that needs this shape would only make the same. */
     pthread_mutex_lock(&sink->making);
     if (!is_ready(table, shape)) {
-        rc = prepare(sink, client, table, shape, err);
-        if (rc == 0)
+        rc = is_ready(table, newest) ? 0 : prepare(sink, client, table, newest, err);
+        if (rc == 0 && !is_ready(table, newest))
+            rc = remember(table, newest, err);
+        if (rc == 0 && shape != newest)
+            rc = add_dropped(client, table, shape, newest, err);
+        if (rc == 0 && shape != newest)
             rc = remember(table, shape, err);
     }
     pthread_mutex_unlock(&sink->making);

@@ -10,7 +10,8 @@
 #include "elasticsearch.h"
 
 /*
- * Makes sure that the table's alias is there and its index has the columns of the shape. TR_ESTATE
+ * Makes sure that the table's alias is there and its index has the columns of the table's newest
+ * shape, mapped as that says, and those of the given one that it has no longer. TR_ESTATE
  * for an index that vanished or belongs to another pipeline; TR_ESTORE for what the server refuses.
  * Called by lanes; the first call for a shape talks to the server, under the sink's `making`.
  */

@@ -2,6 +2,7 @@
 #include "owner.h"
 
 #include "json_scan.h"
+#include "reply.h"
 
 bool tr_es_member_is(const struct tr_json_value *object, const char *name, const char *text)
 {
@@ -15,7 +16,7 @@ int tr_es_owned_open(struct tr_json_cursor *cursor, const struct tr_es_client *c
                      struct tr_error *err)
 {
     struct tr_slice text = {client->reply.data, client->reply.length};
-    return tr_json_open(cursor, text, err);
+    return tr_es_understood(tr_es_object_open(cursor, text, err), "a look at the indices", err);
 }
 
 int tr_es_owned_next(struct tr_json_cursor *cursor, const struct tr_sink *sink,
@@ -25,12 +26,12 @@ int tr_es_owned_next(struct tr_json_cursor *cursor, const struct tr_sink *sink,
     struct tr_json_value name, value;
     int rc = tr_json_next(cursor, &name, &value, err);
     if (rc != 1)
-        return rc;
+        return tr_es_understood(rc, "a look at the indices", err);
     *owned = (struct tr_es_owned){.index = {name.text.data + 1, name.text.length - 2}};
     for (size_t i = 0; i < sizeof(path) / sizeof(path[0]) && rc == 1; i++)
         rc = value.type == TR_JSON_OBJECT ? tr_json_find(&value, path[i], &value, err) : 0;
     if (rc < 0)
-        return rc;
+        return tr_es_understood(rc, "a look at the indices", err);
     if (rc == 1 && value.type == TR_JSON_OBJECT) {
         owned->ours = tr_es_member_is(&value, "pipeline", sink->context->pipeline) &&
                       tr_es_member_is(&value, "consumer", sink->context->consumer);

@@ -18,7 +18,7 @@ struct tr_es_owned {
 /* Indices without such a _meta are not in the reply. */
 int tr_es_owned_open(struct tr_json_cursor *cursor, const struct tr_es_client *client,
                      struct tr_error *err) TR_MUST_CHECK;
-/* 1 = got one, 0 = end, TR_EFORMAT. */
+/* 1 = got one, 0 = end, TR_ESTORE. */
 int tr_es_owned_next(struct tr_json_cursor *cursor, const struct tr_sink *sink,
                      struct tr_es_owned *owned, struct tr_error *err) TR_MUST_CHECK;
 

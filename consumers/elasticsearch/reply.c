@@ -4,11 +4,27 @@
 #define REASON_BYTES_MAX 300 /* of what we keep */
 #define RAW_BYTES_MAX 2000   /* of what the server says, with the values it quotes */
 
+int tr_es_understood(int rc, const char *what, struct tr_error *err)
+{
+    if (rc != TR_EFORMAT && rc != TR_ELIMIT)
+        return rc;
+    err->code = TR_ESTORE;
+    return tr_error_frame(err, "elasticsearch's answer to %s was not understood", what);
+}
+
+int tr_es_object_open(struct tr_json_cursor *members, struct tr_slice text, struct tr_error *err)
+{
+    int rc = tr_json_open(members, text, err);
+    if (rc == 0 && !members->object)
+        rc = tr_error_set(err, TR_EFORMAT, "a list instead of an object");
+    return rc;
+}
+
 int tr_es_reply_open(struct tr_es_reply *reply, struct tr_slice text, struct tr_error *err)
 {
     struct tr_json_cursor top;
     struct tr_json_value name, value;
-    int rc = tr_json_open(&top, text, err);
+    int rc = tr_es_object_open(&top, text, err);
     if (rc != 0)
         return rc;
     while ((rc = tr_json_next(&top, &name, &value, err)) == 1) {
@@ -54,7 +70,7 @@ int tr_es_reply_next(struct tr_es_reply *reply, struct tr_es_item *item, struct 
     int rc = tr_json_next(&reply->items, &name, &value, err);
     if (rc != 1)
         return rc;
-    rc = tr_json_open(&one, value.text, err);
+    rc = tr_es_object_open(&one, value.text, err);
     rc = rc == 0 ? tr_json_next(&one, &name, &value, err) : rc;
     if (rc != 1 || value.type != TR_JSON_OBJECT)
         return tr_error_set(err, TR_EFORMAT, "a bulk reply's item is no result");

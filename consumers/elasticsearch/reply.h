@@ -33,6 +33,12 @@ struct tr_es_reply {
     struct tr_json_cursor items;
 };
 
+/* What a caller makes of TR_EFORMAT and TR_ELIMIT, which are about what the server said: TR_ESTORE,
+ * naming the question. Other codes stay. */
+int tr_es_understood(int rc, const char *what, struct tr_error *err) TR_MUST_CHECK;
+/* TR_EFORMAT when the text does not begin as an object. */
+int tr_es_object_open(struct tr_json_cursor *members, struct tr_slice text,
+                      struct tr_error *err) TR_MUST_CHECK;
 /* TR_EFORMAT when the text is no bulk reply. */
 int tr_es_reply_open(struct tr_es_reply *reply, struct tr_slice text,
                      struct tr_error *err) TR_MUST_CHECK;

@@ -156,7 +156,7 @@ int tr_es_scan(struct tr_es_client *client, const char *path, const char *query,
     end_scroll(&scan);
     tr_buf_done(&scan.scroll);
     tr_buf_done(&scan.body);
-    return rc;
+    return tr_es_understood(rc, "a search", err);
 }
 
 int tr_es_refresh(struct tr_es_client *client, const char *path, struct tr_error *err)
@@ -197,5 +197,5 @@ int tr_es_bulk_all(struct tr_es_client *client, struct tr_slice body, const char
     rc = tr_es_reply_open(&reply, (struct tr_slice){client->reply.data, client->reply.length}, err);
     while (rc == 0 && (rc = tr_es_reply_next(&reply, &item, err)) == 1)
         rc = check_item(&item, what, err);
-    return rc;
+    return tr_es_understood(rc, what, err);
 }

@@ -53,6 +53,7 @@ static int get_marker(struct tr_sink *sink, struct tr_es_client *client,
 {
     char path[PATH_BYTES_MAX];
     struct tr_json_value top;
+    *source = (struct tr_json_value){.type = TR_JSON_NULL};
     snprintf(path, sizeof(path), "/%s/_doc/marker", sink->state_index);
     int rc = tr_es_call(client, "GET", path, (struct tr_slice){"", 0}, err);
     if (rc != 0)
@@ -62,10 +63,12 @@ static int get_marker(struct tr_sink *sink, struct tr_es_client *client,
     if (client->status != 200)
         return tr_es_unexpected(client, "a read of the store's marker", err);
     rc = tr_json_parse(reply_of(client), &top, err);
-    if (rc == 0)
+    if (rc == 0 && top.type == TR_JSON_OBJECT)
         rc = tr_json_find(&top, "_source", source, err);
-    if (rc != 1)
-        return rc < 0 ? rc : tr_error_set(err, TR_ESTORE, "the store's marker has no content");
+    if (rc < 0)
+        return tr_es_understood(rc, "a read of the store's marker", err);
+    if (rc != 1 || source->type != TR_JSON_OBJECT)
+        return tr_error_set(err, TR_ESTORE, "elasticsearch: the store's marker has no content");
     *marker = (struct tr_es_marker){
         .known = true,
         .seq_no = int_member(&top, "_seq_no"),

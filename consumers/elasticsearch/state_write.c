@@ -57,9 +57,7 @@ static void put_table_id(struct tr_buf *out, const char *kind, const struct tr_s
 static void put_marker(struct tr_buf *out, const struct tr_sink *sink,
                        const struct tr_sink_state *state)
 {
-    put_action(out, sink, "index");
-    tr_buf_printf(out,
-                  "\"marker\"}}\n{\"kind\":\"marker\",\"format\":%d,\"pipeline\":", TR_SINK_FORMAT);
+    tr_buf_printf(out, "{\"kind\":\"marker\",\"format\":%d,\"pipeline\":", TR_SINK_FORMAT);
     put_text(out, state->pipeline);
     TR_JSON_LITERAL(out, ",\"pipeline_id\":");
     put_text(out, state->pipeline_id);
@@ -250,7 +248,7 @@ static int forget_hit(void *context, const struct tr_es_hit *hit, struct tr_erro
     return 0;
 }
 
-/* A claim says that the rows come anew, so no table is known to have an index. */
+/* A reset says that the rows come anew, so no table is known to have an index. */
 static int put_forgotten_tables(struct tr_sink *sink, struct tr_buf *body, struct tr_error *err)
 {
     char path[PATH_BYTES_MAX];
@@ -265,22 +263,47 @@ static int put_forgotten_tables(struct tr_sink *sink, struct tr_buf *body, struc
                       err);
 }
 
-int tr_es_state_claim(struct tr_sink *sink, const struct tr_sink_state *state, struct tr_error *err)
+static int put_claim(struct tr_sink *sink, const struct tr_sink_state *state, struct tr_error *err)
 {
     struct tr_buf body;
     tr_buf_init(&body, BODY_BYTES_MAX);
-    int rc = tr_es_identify(sink, state->pipeline_id, state->generation, err);
-    rc = rc == 0 ? make_index(sink, err) : rc;
-    rc = rc == 0 ? put_forgotten_tables(sink, &body, err) : rc;
+    int rc = put_forgotten_tables(sink, &body, err);
     if (rc == 0) {
+        put_action(&body, sink, "index");
+        TR_JSON_LITERAL(&body, "\"marker\"}}\n");
         put_marker(&body, sink, state);
         for (size_t i = 0; i < state->progress_count; i++)
             put_progress(&body, sink, &state->progress[i]);
         rc = tr_buf_check(&body, "the store's state", err);
     }
     rc = rc == 0 ? tr_es_bulk_all(&sink->client, slice_of(&body), "the store's marker", err) : rc;
-    rc = rc == 0 ? flush(sink, &sink->client, err) : rc;
-    rc = rc == 0 ? tr_es_state_verify(sink, &sink->client, err) : rc;
     tr_buf_done(&body);
     return rc;
+}
+
+/* The marker of a new store. 409: another process was quicker, and has perhaps written more. */
+static int create_marker(struct tr_sink *sink, const struct tr_sink_state *state,
+                         struct tr_error *err)
+{
+    char path[PATH_BYTES_MAX];
+    struct tr_buf body;
+    tr_buf_init(&body, BODY_BYTES_MAX);
+    put_marker(&body, sink, state);
+    snprintf(path, sizeof(path), "/%s/_create/marker", sink->state_index);
+    int rc = tr_buf_check(&body, "the store's marker", err);
+    rc = rc == 0 ? tr_es_call(&sink->client, "PUT", path, slice_of(&body), err) : rc;
+    if (rc == 0 && sink->client.status != 201 && sink->client.status != 409)
+        rc = tr_es_unexpected(&sink->client, "the store's marker", err);
+    tr_buf_done(&body);
+    return rc;
+}
+
+int tr_es_state_claim(struct tr_sink *sink, const struct tr_sink_state *state, struct tr_error *err)
+{
+    int rc = tr_es_identify(sink, state->pipeline_id, state->generation, err);
+    rc = rc == 0 ? make_index(sink, err) : rc;
+    if (rc == 0)
+        rc = state->replace ? put_claim(sink, state, err) : create_marker(sink, state, err);
+    rc = rc == 0 ? flush(sink, &sink->client, err) : rc;
+    return rc == 0 ? tr_es_state_verify(sink, &sink->client, err) : rc;
 }

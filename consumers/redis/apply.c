@@ -6,20 +6,17 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "store.h"
+#include "kind.h"
 
-#define VERSION_DIGITS 16
-#define SCAN_COUNT 1000
-
-static void version_text(char out[VERSION_DIGITS], int64_t version)
+void rd_version_text(char *out, int64_t version)
 {
-    for (int i = VERSION_DIGITS - 1; i >= 0; i--) {
+    for (int i = RD_VERSION_DIGITS - 1; i >= 0; i--) {
         out[i] = (char)('0' + version % 10);
         version /= 10;
     }
 }
 
-static void append_version_key(struct rd_connection *connection, struct tr_slice key)
+void rd_append_version_key(struct rd_connection *connection, struct tr_slice key)
 {
     char header[24];
     int used = snprintf(header, sizeof(header), "$%zu\r\n", key.length + sizeof(RD_VERSION_PREFIX));
@@ -32,12 +29,12 @@ static void append_version_key(struct rd_connection *connection, struct tr_slice
 static void append_record(struct rd_connection *connection, const struct rd_table *table,
                           const struct tr_sink_record *rec, struct tr_slice key)
 {
-    char version[VERSION_DIGITS];
-    version_text(version, rec->version);
+    char version[RD_VERSION_DIGITS];
+    rd_version_text(version, rec->version);
     rd_script(connection, rec->remove ? RD_SCRIPT_DELETE : RD_SCRIPT_SET, 2, rec->remove ? 2 : 3);
     rd_argument(connection, key);
-    append_version_key(connection, key);
-    rd_argument(connection, (struct tr_slice){version, VERSION_DIGITS});
+    rd_append_version_key(connection, key);
+    rd_argument(connection, (struct tr_slice){version, RD_VERSION_DIGITS});
     if (rec->remove) {
         rd_argument_int(connection, connection->sink->settings->delete_marker_ttl_ms);
     } else {
@@ -55,36 +52,19 @@ static void poison(const struct tr_sink_batch *batch, struct tr_sink_result *res
     result->reason = tr_arena_copy(batch->arena, text, strlen(text));
 }
 
-/* Keys are made of the columns that were the key when the table was first seen. Under other names
- * they may be the same columns, renamed; in another place or of another type they are not. */
-static int check_shape(const struct rd_table *table, const struct tr_shape *shape,
-                       struct tr_error *err)
-{
-    const struct tr_shape *mine = table->shape;
-    bool same = shape == mine || shape->key_count == mine->key_count;
-    for (uint32_t i = 0; same && shape != mine && i < shape->key_count; i++)
-        same = shape->key[i] == mine->key[i] &&
-               shape->columns[shape->key[i]].type == mine->columns[mine->key[i]].type;
-    if (same)
-        return 0;
-    return tr_error_set(err, TR_EPOISON,
-                        "the table's key has changed: shape %" PRId64 " has another than %" PRId64
-                        ", of which Redis keys are made",
-                        shape->schema_id, mine->schema_id);
-}
-
 static bool begins(struct tr_slice key, struct tr_slice prefix)
 {
     return key.length >= prefix.length && memcmp(key.data, prefix.data, prefix.length) == 0;
 }
 
-static int make_key(struct tr_sink_lane *lane, const struct rd_table *table,
-                    const struct tr_sink_record *rec, struct tr_error *err)
+static int make_key(struct tr_sink_lane *lane, const struct tr_sink_record *rec,
+                    struct tr_error *err)
 {
     tr_buf_reset(&lane->key);
-    int code = check_shape(table, rec->shape, err);
+    int code = rd_fit_record(lane->connection.sink, &lane->fit, rec->table->user, rec->shape, err);
     if (code == 0)
-        code = rd_template_key(&table->template, rec->shape, rec->key, &lane->key, err);
+        code = rd_template_key(&lane->fit.kind->template, rec->shape, lane->fit.from, rec->key,
+                               &lane->key, err);
     if (code != 0)
         return code;
     struct tr_slice key = {lane->key.data, lane->key.length};
@@ -105,24 +85,29 @@ static int check_size(const struct rd_connection *connection, const struct tr_si
                         rec->data.length, connection->value_bytes_max);
 }
 
-/* Writes a record's command; one that can't be sent is settled at once as POISON. */
-static void prepare(struct tr_sink_lane *lane, const struct tr_sink_batch *batch, size_t index,
-                    struct tr_sink_result *result)
+/* Writes a record's command; one that can't be sent is settled at once as POISON. What is wrong
+ * with the table's template is everybody's. */
+static int prepare(struct tr_sink_lane *lane, const struct tr_sink_batch *batch, size_t index,
+                   struct tr_sink_result *result, struct tr_error *err)
 {
     const struct tr_sink_record *rec = &batch->records[index];
-    const struct rd_table *table = rec->table->user;
-    struct tr_error err;
-    tr_error_reset(&err);
+    struct tr_error own;
+    tr_error_reset(&own);
     result->status = TR_SINK_RETRY;
     result->reason = NULL;
-    int code = make_key(lane, table, rec, &err);
+    int code = make_key(lane, rec, &own);
     if (code == 0)
-        code = check_size(&lane->connection, rec, &err);
+        code = check_size(&lane->connection, rec, &own);
+    if (code == TR_ECONFIG || code == TR_ENOMEM) {
+        *err = own;
+        return code;
+    }
     if (code != 0)
-        poison(batch, result, &err);
+        poison(batch, result, &own);
     else
-        append_record(&lane->connection, table, rec,
+        append_record(&lane->connection, rec->table->user, rec,
                       (struct tr_slice){lane->key.data, lane->key.length});
+    return 0;
 }
 
 /* An error reply concerns the one record, unless it stops everything. */
@@ -173,12 +158,12 @@ static int receive_state(struct tr_sink_lane *lane, struct tr_error *err)
     return code;
 }
 
-/* The progress carries the count of this lane's pipelines. */
+/* The progress carries the number of this lane's pipeline. */
 static int receive_progress(struct tr_sink_lane *lane, struct tr_error *err)
 {
     int code = receive_state(lane, err);
     if (code == 0)
-        lane->connection.writes++;
+        lane->connection.answered = lane->connection.sent;
     return code;
 }
 
@@ -190,10 +175,11 @@ int rd_apply(struct tr_sink_lane *lane, const struct tr_sink_batch *batch,
     int code = rd_connection_ready(connection, err);
     if (code != 0)
         return code;
-    for (size_t i = 0; i < batch->count; i++)
-        prepare(lane, batch, i, &results[i]);
+    for (size_t i = 0; code == 0 && i < batch->count; i++)
+        code = prepare(lane, batch, i, &results[i], err);
     rd_state_append_progress(connection, batch->settled, batch->settled_count);
-    code = rd_send(connection, err);
+    if (code == 0)
+        code = rd_send(connection, err);
     for (size_t i = 0; code == 0 && i < batch->count; i++) {
         if (results[i].status != TR_SINK_POISON)
             code = receive_record(lane, batch, &results[i], &lost_scripts, err);
@@ -217,87 +203,6 @@ int rd_progress(struct tr_sink_lane *lane, const struct tr_sink_progress *progre
         code = receive_progress(lane, err);
     if (code != 0)
         rd_connection_close(&lane->connection);
-    return code;
-}
-
-/* ---- floors -----------------------------------------------------------------------------------
- */
-
-static void append_scan(struct rd_connection *connection, const char *cursor, const char *prefix,
-                        struct tr_buf *pattern)
-{
-    tr_buf_reset(pattern);
-    tr_buf_append(pattern, RD_VERSION_PREFIX, sizeof(RD_VERSION_PREFIX) - 1);
-    for (const char *at = prefix; *at != '\0'; at++) {
-        if (strchr("*?[]\\^", *at) != NULL)
-            tr_buf_append_char(pattern, '\\');
-        tr_buf_append_char(pattern, *at);
-    }
-    tr_buf_append_char(pattern, '*');
-    rd_command(connection, 6);
-    rd_argument_text(connection, "SCAN");
-    rd_argument_text(connection, cursor);
-    rd_argument_text(connection, "MATCH");
-    rd_argument(connection, (struct tr_slice){pattern->data, pattern->length});
-    rd_argument_text(connection, "COUNT");
-    rd_argument_int(connection, SCAN_COUNT);
-}
-
-static size_t append_sweeps(struct rd_connection *connection, const redisReply *keys, int64_t below)
-{
-    char version[VERSION_DIGITS];
-    version_text(version, below);
-    size_t count = 0;
-    for (size_t i = 0; i < keys->elements; i++) {
-        const redisReply *name = keys->element[i];
-        size_t prefix = sizeof(RD_VERSION_PREFIX) - 1;
-        if ((size_t)name->len < prefix + 1)
-            continue;
-        struct tr_slice key = {name->str + prefix, (size_t)name->len - prefix - 1};
-        rd_script(connection, RD_SCRIPT_SWEEP, 2, 1);
-        rd_argument(connection, key);
-        append_version_key(connection, key);
-        rd_argument(connection, (struct tr_slice){version, VERSION_DIGITS});
-        count++;
-    }
-    return count;
-}
-
-static int sweep_keys(struct rd_connection *connection, const redisReply *keys, int64_t below,
-                      struct tr_error *err)
-{
-    size_t count = append_sweeps(connection, keys, below);
-    int code = count > 0 ? rd_send(connection, err) : 0;
-    for (size_t i = 0; code == 0 && i < count; i++) {
-        redisReply *reply = NULL;
-        code = rd_receive(connection, &reply, err);
-        if (code == 0 && reply->type == REDIS_REPLY_ERROR)
-            code = rd_reply_error(reply, err);
-        freeReplyObject(reply);
-    }
-    return code;
-}
-
-int rd_sweep(struct rd_connection *connection, const struct rd_table *table, int64_t below,
-             struct tr_error *err)
-{
-    char cursor[32] = "0";
-    struct tr_buf pattern;
-    tr_buf_init(&pattern, 65536);
-    int code;
-    do {
-        redisReply *reply = NULL;
-        append_scan(connection, cursor, table->template.prefix, &pattern);
-        code = rd_call(connection, &reply, err);
-        if (code == 0 && (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2))
-            code = tr_error_set(err, TR_ESTORE, "redis: SCAN gave an unexpected reply");
-        if (code == 0) {
-            snprintf(cursor, sizeof(cursor), "%s", reply->element[0]->str);
-            code = sweep_keys(connection, reply->element[1], below, err);
-        }
-        freeReplyObject(reply);
-    } while (code == 0 && strcmp(cursor, "0") != 0);
-    tr_buf_done(&pattern);
     return code;
 }
 

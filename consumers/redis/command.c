@@ -59,9 +59,18 @@ void rd_script(struct rd_connection *connection, enum rd_script script, size_t k
     rd_argument_int(connection, (int64_t)keys);
 }
 
+int rd_misunderstood(const char *what, struct tr_error *err)
+{
+    return tr_error_set(err, TR_ESTORE,
+                        "redis: the server's answer to %s was not understood; is it a Redis?",
+                        what);
+}
+
+/* What is no answer at all will be none the next time either. */
 static int connection_lost(struct rd_connection *connection, struct tr_error *err)
 {
-    int code = tr_error_set_native(err, TR_ESTORE_RETRY, errno, "redis: %s: %s",
+    int kind = connection->redis->err == REDIS_ERR_PROTOCOL ? TR_ESTORE : TR_ESTORE_RETRY;
+    int code = tr_error_set_native(err, kind, errno, "redis: %s: %s",
                                    connection->sink->settings->url[0] != '\0' ? "connection lost"
                                                                               : "not connected",
                                    connection->redis->errstr);
@@ -98,8 +107,6 @@ int rd_receive(struct rd_connection *connection, redisReply **reply, struct tr_e
 static bool says(const redisReply *reply, const char *code)
 {
     static const char wrapped[] = "ERR Error running script";
-    if (reply->str == NULL)
-        return false;
     if (strncmp(reply->str, code, strlen(code)) == 0)
         return true;
     if (strncmp(reply->str, wrapped, sizeof(wrapped) - 1) != 0)
@@ -108,8 +115,17 @@ static bool says(const redisReply *reply, const char *code)
     return found != NULL && (found[-1] == ' ' || found[-1] == '-');
 }
 
+/* What it was about may be quoted behind an error: keys and rows. */
+static int text_length(const redisReply *reply)
+{
+    const char *quote = strstr(reply->str, ", with args beginning with");
+    return (int)(quote != NULL ? quote - reply->str : (ptrdiff_t)reply->len);
+}
+
 int rd_reply_error(const redisReply *reply, struct tr_error *err)
 {
+    if (reply->type != REDIS_REPLY_ERROR || reply->str == NULL)
+        return rd_misunderstood("a command", err);
     static const char *const passing[] = {"OOM",
                                           "LOADING",
                                           "BUSY",
@@ -123,11 +139,11 @@ int rd_reply_error(const redisReply *reply, struct tr_error *err)
                                           "ERR max number of clients reached"};
     for (size_t i = 0; i < sizeof(passing) / sizeof(passing[0]); i++) {
         if (says(reply, passing[i]))
-            return tr_error_set(err, TR_ESTORE_RETRY, "redis: %s", reply->str);
+            return tr_error_set(err, TR_ESTORE_RETRY, "redis: %.*s", text_length(reply),
+                                reply->str);
     }
-    if (says(reply, "WRONGTYPE"))
-        return tr_error_set(err, TR_EPOISON, "redis: %s", reply->str);
-    return tr_error_set(err, TR_ESTORE, "redis: %s", reply->str != NULL ? reply->str : "error");
+    return tr_error_set(err, says(reply, "WRONGTYPE") ? TR_EPOISON : TR_ESTORE, "redis: %.*s",
+                        text_length(reply), reply->str);
 }
 
 int rd_call(struct rd_connection *connection, redisReply **reply, struct tr_error *err)
@@ -141,5 +157,17 @@ int rd_call(struct rd_connection *connection, redisReply **reply, struct tr_erro
     code = rd_reply_error(*reply, err);
     freeReplyObject(*reply);
     *reply = NULL;
+    return code;
+}
+
+int rd_call_for(struct rd_connection *connection, int type, const char *what, redisReply **reply,
+                struct tr_error *err)
+{
+    int code = rd_call(connection, reply, err);
+    if (code == 0 && (*reply == NULL || (*reply)->type != type)) {
+        freeReplyObject(*reply);
+        *reply = NULL;
+        code = rd_misunderstood(what, err);
+    }
     return code;
 }

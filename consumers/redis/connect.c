@@ -30,11 +30,15 @@ const char *const rd_script_texts[RD_SCRIPTS] = {
                          "redis.call('DEL',KEYS[1])\n"
                          "redis.call('SET',KEYS[2],ARGV[1]..'d','PX',ARGV[2])\n"
                          "return 1",
-    /* KEYS row, version; ARGV floor. Forgets the row when it is below the floor. */
+    /* KEYS row, version; ARGV floor, what is just below it, ttl of the marker in ms or 0. Removes
+     * what is below the floor and leaves a delete's marker; with 0 all that is there, and none. */
     [RD_SCRIPT_SWEEP] = "local v=redis.call('GET',KEYS[2])\n"
-                        "if v and string.sub(v,1,16)<ARGV[1] then\n"
-                        "return redis.call('DEL',KEYS[1],KEYS[2]) end\n"
-                        "return 0",
+                        "if not v or (ARGV[3]~='0' and string.sub(v,1,16)>=ARGV[1]) then\n"
+                        "return 0 end\n"
+                        "redis.call('DEL',KEYS[1],KEYS[2])\n"
+                        "if ARGV[3]~='0' then\n"
+                        "redis.call('SET',KEYS[2],ARGV[2]..'d','PX',ARGV[3]) end\n"
+                        "return 1",
     /* KEYS store; ARGV pipeline id, then field, value … 0 = not the store that was claimed. */
     [RD_SCRIPT_PROGRESS] = "if redis.call('HGET',KEYS[1],'pipeline_id')~=ARGV[1] then\n"
                            "return 0 end\n"
@@ -47,14 +51,25 @@ const char *const rd_script_texts[RD_SCRIPTS] = {
                         "if not v or tonumber(v)<tonumber(ARGV[3]) then\n"
                         "redis.call('HSET',KEYS[1],ARGV[2],ARGV[3]) end\n"
                         "return 1",
+    /* KEYS store; ARGV 1 = replace a marker, then field, value …: the marker and the progress. Old
+     * progress goes; floors stay, as rows below them may still be in the topic. 0 = there is a
+     * marker. */
+    [RD_SCRIPT_CLAIM] = "if ARGV[1]~='1' and redis.call('HGET',KEYS[1],'pipeline_id') then\n"
+                        "return 0 end\n"
+                        "for _,f in ipairs(redis.call('HKEYS',KEYS[1])) do\n"
+                        "if string.find(f,'^progress:') or string.find(f,'^lane:') then\n"
+                        "redis.call('HDEL',KEYS[1],f) end end\n"
+                        "for i=2,#ARGV,2 do redis.call('HSET',KEYS[1],ARGV[i],ARGV[i+1]) end\n"
+                        "return 1",
 };
 
 const char rd_script_hashes[RD_SCRIPTS][41] = {
     [RD_SCRIPT_SET] = "7cf2a8f3ef0e9c62fc5379f12e8cf3577950924d",
     [RD_SCRIPT_DELETE] = "df0ca3f5afb39f43ca6098c0fa1b138c73188edd",
-    [RD_SCRIPT_SWEEP] = "f83a28d9bcd4d7f2fc7ce2347e53255436b0cce9",
+    [RD_SCRIPT_SWEEP] = "085989c84a1c529b79798b10cd3cf7dcee61fd91",
     [RD_SCRIPT_PROGRESS] = "8f9d335d34735929a14a3bb3a6a047618d4735e0",
     [RD_SCRIPT_FLOOR] = "2023bef9d93373eb31bcbc7cdbea840deeabe939",
+    [RD_SCRIPT_CLAIM] = "809eefb47364a9ed333b551b3544d2e465b2c5ab",
 };
 
 /* ---- redis://[user@]host[:port][/db] and unix:///path[?db=n] --------------------------------- */
@@ -233,10 +248,9 @@ static int load_scripts(struct rd_connection *connection, struct tr_error *err)
         rd_argument_text(connection, "SCRIPT");
         rd_argument_text(connection, "LOAD");
         rd_argument_text(connection, rd_script_texts[i]);
-        int code = rd_call(connection, &reply, err);
-        if (code == 0 && (reply->str == NULL || strcmp(reply->str, rd_script_hashes[i]) != 0))
-            code = tr_error_set(err, TR_EBUG, "redis: script %d has hash %s", i,
-                                reply->str != NULL ? reply->str : "");
+        int code = rd_call_for(connection, REDIS_REPLY_STRING, "SCRIPT LOAD", &reply, err);
+        if (code == 0 && strcmp(reply->str, rd_script_hashes[i]) != 0)
+            code = tr_error_set(err, TR_EBUG, "redis: script %d has hash %.40s", i, reply->str);
         freeReplyObject(reply);
         if (code != 0)
             return code;
@@ -256,7 +270,8 @@ static int read_limits(struct rd_connection *connection, struct tr_error *err)
     rd_argument_text(connection, "GET");
     rd_argument_text(connection, "proto-max-bulk-len");
     int code = rd_call(connection, &reply, &ignored);
-    if (code == 0 && reply->type == REDIS_REPLY_ARRAY && reply->elements == 2)
+    if (code == 0 && reply->type == REDIS_REPLY_ARRAY && reply->elements == 2 &&
+        reply->element[1]->type == REDIS_REPLY_STRING)
         connection->value_bytes_max = atoll(reply->element[1]->str);
     freeReplyObject(reply);
     if (connection->redis == NULL)

@@ -3,8 +3,8 @@
 #include <string.h>
 
 #include "clock.h"
+#include "kind.h"
 #include "log.h"
-#include "store.h"
 
 #define TTL_MAX_MS (36500LL * 86400 * 1000) /* Redis refuses what leads beyond its clock */
 #define TEMPLATE_DEFAULT "{database}:{table}:{pk}"
@@ -49,6 +49,13 @@ static const struct tr_option redis_options[] = {
     {0},
 };
 
+static void free_table(struct rd_table *table)
+{
+    rd_kinds_free(table->kinds);
+    free(table->prefix);
+    free(table);
+}
+
 static void sink_close(struct tr_sink *sink)
 {
     if (sink == NULL)
@@ -56,10 +63,10 @@ static void sink_close(struct tr_sink *sink)
     while (sink->tables != NULL) {
         struct rd_table *table = sink->tables;
         sink->tables = table->next; /* its source is the runtime's, and may be gone already */
-        rd_template_done(&table->template);
-        free(table);
+        free_table(table);
     }
     rd_connection_done(&sink->main);
+    pthread_mutex_destroy(&sink->lock);
     free(sink->state_key);
     free(sink);
 }
@@ -72,6 +79,7 @@ static int sink_open(struct tr_sink **out, const struct tr_sink_context *context
         return tr_error_set(err, TR_ENOMEM, "redis: no memory");
     sink->context = context;
     sink->settings = context->settings;
+    pthread_mutex_init(&sink->lock, NULL);
     int code = rd_connection_init(&sink->main, sink, err);
     if (code == 0 && asprintf(&sink->state_key, "tailrace:store:%s:%s", context->pipeline,
                               context->consumer) < 0) {
@@ -120,15 +128,16 @@ static int table_settings(struct rd_table *table, const struct tr_shape *shape,
                           struct tr_error *err)
 {
     const struct tr_node *settings = table->source->settings;
-    const char *key = TEMPLATE_DEFAULT;
+    table->key = TEMPLATE_DEFAULT;
     if (settings != NULL) {
         int code = read_rule(settings, "redis.tables", &table->ttl_ms, err);
         if (code != 0)
             return code;
-        key = tr_node_text(settings, "key", TEMPLATE_DEFAULT);
+        table->key = tr_node_text(settings, "key", TEMPLATE_DEFAULT);
     }
-    table->shape = shape;
-    return rd_template_parse(&table->template, key, shape, err);
+    table->first = shape;
+    table->prefix = rd_template_prefix(table->key, shape);
+    return table->prefix != NULL ? 0 : tr_error_set(err, TR_ENOMEM, "redis: no memory");
 }
 
 /* Rows of a table are found again by what their keys begin with, so no table's keys may begin as
@@ -137,9 +146,9 @@ static int check_prefix(const struct tr_sink *sink, const struct rd_table *table
                         struct tr_error *err)
 {
     for (const struct rd_table *other = sink->tables; other != NULL; other = other->next) {
-        size_t mine = strlen(table->template.prefix), theirs = strlen(other->template.prefix);
+        size_t mine = strlen(table->prefix), theirs = strlen(other->prefix);
         size_t shorter = mine < theirs ? mine : theirs;
-        if (memcmp(table->template.prefix, other->template.prefix, shorter) != 0)
+        if (memcmp(table->prefix, other->prefix, shorter) != 0)
             continue;
         return tr_error_set(err, TR_ECONFIG,
                             "redis: keys of %.*s.%.*s (\"%s…\") and of %.*s.%.*s (\"%s…\") can't "
@@ -147,9 +156,9 @@ static int check_prefix(const struct tr_sink *sink, const struct rd_table *table
                             "one of them another `key:` that begins differently",
                             (int)table->source->database.length, table->source->database.data,
                             (int)table->source->table.length, table->source->table.data,
-                            table->template.prefix, (int)other->source->database.length,
+                            table->prefix, (int)other->source->database.length,
                             other->source->database.data, (int)other->source->table.length,
-                            other->source->table.data, other->template.prefix);
+                            other->source->table.data, other->prefix);
     }
     return 0;
 }
@@ -167,8 +176,7 @@ static int sink_table(struct tr_sink *sink, struct tr_sink_table *source,
     if (code == 0)
         code = check_prefix(sink, table, err);
     if (code != 0) {
-        rd_template_done(&table->template);
-        free(table);
+        free_table(table);
         return code;
     }
     table->next = sink->tables;
@@ -181,10 +189,15 @@ static int sink_table(struct tr_sink *sink, struct tr_sink_table *source,
 static int sink_check(struct tr_sink *sink, struct tr_error *err)
 {
     redisReply *reply = NULL;
+    const struct rd_kind *kind;
     bool lasting = sink->tables == NULL;
     for (const struct rd_table *table = sink->tables; table != NULL; table = table->next)
         lasting = lasting || table->ttl_ms == 0;
     int code = rd_connection_ready(&sink->main, err);
+    for (struct rd_table *table = sink->tables; code == 0 && table != NULL; table = table->next)
+        code = rd_table_kind(sink, table, &kind, err);
+    if (code == 0)
+        code = rd_claim_check(sink, err);
     if (code != 0 || !lasting)
         return code;
     rd_command(&sink->main, 3);
@@ -198,7 +211,8 @@ static int sink_check(struct tr_sink *sink, struct tr_error *err)
         tr_error_reset(err);
         return 0;
     }
-    if (code == 0 && reply->elements == 2 && strcmp(reply->element[1]->str, "noeviction") != 0)
+    if (code == 0 && reply->elements == 2 && reply->element[1]->type == REDIS_REPLY_STRING &&
+        strcmp(reply->element[1]->str, "noeviction") != 0)
         code = tr_error_set(err, TR_ECONFIG,
                             "redis: maxmemory-policy is %s: rows would vanish unseen; set it to "
                             "noeviction, or give every table a `ttl:`",
@@ -223,7 +237,7 @@ static int lane_open(struct tr_sink *sink, unsigned number, struct tr_sink_lane 
         free(lane);
         return code;
     }
-    snprintf(lane->connection.session, sizeof(lane->connection.session), "lane:%016llx",
+    snprintf(lane->connection.session, sizeof(lane->connection.session), RD_LANE_FIELD "%016llx",
              (unsigned long long)tr_clock_random());
     *out = lane;
     return 0;
@@ -251,7 +265,7 @@ const struct tr_sink_ops tr_redis_sink_ops = {
     .open = sink_open,
     .close = sink_close,
     .load = rd_state_load,
-    .claim = rd_state_claim,
+    .claim = rd_claim,
     .table = sink_table,
     .check = sink_check,
     .drop_plan = rd_drop_plan,

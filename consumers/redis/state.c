@@ -1,50 +1,59 @@
-/* state.c - marker, floors and progress in the store's hash; and what `reset --drop` removes. */
+/* state.c - marker, floors and progress in the store's hash. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "clock.h"
 #include "json_scan.h"
 #include "json_writer.h"
-#include "store.h"
+#include "kind.h"
 
-#define FLOOR_FIELD "floor:"
-#define PROGRESS_FIELD "progress:"
+#define FORGET_MS (86400LL * 1000) /* numbers of lanes that have not written for so long */
 
 static void append_progress_field(struct tr_buf *out, const struct tr_sink_progress *progress)
 {
     tr_buf_reset(out);
-    TR_JSON_LITERAL(out, PROGRESS_FIELD "[");
+    TR_JSON_LITERAL(out, RD_PROGRESS_FIELD "[");
     tr_json_text(out, tr_slice_of(progress->topic));
     tr_buf_append_char(out, ',');
     tr_json_text(out, tr_slice_of(progress->incarnation));
     tr_buf_printf(out, ",%d]", progress->partition);
 }
 
+void rd_state_append_field(struct rd_connection *connection,
+                           const struct tr_sink_progress *progress)
+{
+    char room[2048];
+    struct tr_buf field = {.data = room, .capacity = sizeof(room), .limit = sizeof(room)};
+    append_progress_field(&field, progress);
+    rd_argument(connection, (struct tr_slice){field.data, field.length});
+    rd_argument_int(connection, progress->next);
+}
+
 void rd_state_append_progress(struct rd_connection *connection,
                               const struct tr_sink_progress *progress, size_t count)
 {
-    char room[2048];
-    bool counted = connection->session[0] != '\0';
-    rd_script(connection, RD_SCRIPT_PROGRESS, 1, 1 + 2 * (count + (counted ? 1 : 0)));
+    bool numbered = connection->session[0] != '\0';
+    rd_script(connection, RD_SCRIPT_PROGRESS, 1, 1 + 2 * (count + (numbered ? 1 : 0)));
     rd_argument_text(connection, connection->sink->state_key);
     rd_argument_text(connection, connection->sink->pipeline_id);
-    for (size_t i = 0; i < count; i++) {
-        struct tr_buf field = {.data = room, .capacity = sizeof(room), .limit = sizeof(room)};
-        append_progress_field(&field, &progress[i]);
-        rd_argument(connection, (struct tr_slice){field.data, field.length});
-        rd_argument_int(connection, progress[i].next);
-    }
-    if (counted) {
+    for (size_t i = 0; i < count; i++)
+        rd_state_append_field(connection, &progress[i]);
+    if (numbered) {
+        int64_t now_ms = tr_clock_wall_us() / 1000;
+        connection->sent = now_ms > connection->sent ? now_ms : connection->sent + 1;
         rd_argument_text(connection, connection->session);
-        rd_argument_int(connection, connection->writes + 1);
+        rd_argument_int(connection, connection->sent);
     }
 }
 
 int rd_state_check_writes(struct rd_connection *connection, struct tr_error *err)
 {
     redisReply *reply = NULL;
-    if (connection->writes == 0)
+    int64_t now_ms = tr_clock_wall_us() / 1000;
+    /* What is old may have been forgotten by another process. */
+    if (connection->answered == 0 || connection->answered < now_ms - FORGET_MS / 2)
         return 0;
     rd_command(connection, 3);
     rd_argument_text(connection, "HGET");
@@ -53,7 +62,7 @@ int rd_state_check_writes(struct rd_connection *connection, struct tr_error *err
     int code = rd_call(connection, &reply, err);
     int64_t found = code == 0 && reply->type == REDIS_REPLY_STRING ? atoll(reply->str) : 0;
     freeReplyObject(reply);
-    if (code == 0 && found < connection->writes)
+    if (code == 0 && found < connection->answered)
         code = tr_error_set(err, TR_ESTATE,
                             "redis: writes that were answered are gone: this Redis was set back to "
                             "an older copy; start again, and it catches up by itself");
@@ -65,7 +74,7 @@ void rd_state_end_session(struct rd_connection *connection)
     struct tr_error ignored;
     redisReply *reply = NULL;
     tr_error_reset(&ignored);
-    if (connection->redis == NULL || connection->writes == 0)
+    if (connection->redis == NULL || connection->sent == 0)
         return;
     rd_command(connection, 3);
     rd_argument_text(connection, "HDEL");
@@ -77,9 +86,9 @@ void rd_state_end_session(struct rd_connection *connection)
 
 int rd_state_reply(const redisReply *reply, struct tr_error *err)
 {
-    if (reply->type == REDIS_REPLY_ERROR)
+    if (reply->type != REDIS_REPLY_INTEGER)
         return rd_reply_error(reply, err);
-    if (reply->type == REDIS_REPLY_INTEGER && reply->integer == 1)
+    if (reply->integer == 1)
         return 0;
     return tr_error_set(err, TR_ESTATE,
                         "redis: the store's marker is gone: this Redis was emptied or replaced; "
@@ -91,7 +100,7 @@ void rd_state_append_floor(struct rd_connection *connection, const struct tr_sin
 {
     char room[2048];
     struct tr_buf field = {.data = room, .capacity = sizeof(room), .limit = sizeof(room)};
-    TR_JSON_LITERAL(&field, FLOOR_FIELD "[");
+    TR_JSON_LITERAL(&field, RD_FLOOR_FIELD "[");
     tr_json_text(&field, table->database);
     tr_buf_append_char(&field, ',');
     tr_json_text(&field, table->table);
@@ -166,11 +175,11 @@ static int take_field(struct tr_sink_state *state, const redisReply *name, const
                       struct tr_error *err)
 {
     struct tr_slice field = {name->str, (size_t)name->len};
-    const size_t floor = sizeof(FLOOR_FIELD) - 1, progress = sizeof(PROGRESS_FIELD) - 1;
-    if (strncmp(name->str, FLOOR_FIELD, floor) == 0)
+    const size_t floor = sizeof(RD_FLOOR_FIELD) - 1, progress = sizeof(RD_PROGRESS_FIELD) - 1;
+    if (strncmp(name->str, RD_FLOOR_FIELD, floor) == 0)
         return take_floor(state, (struct tr_slice){field.data + floor, field.length - floor},
                           value->str, err);
-    if (strncmp(name->str, PROGRESS_FIELD, progress) == 0)
+    if (strncmp(name->str, RD_PROGRESS_FIELD, progress) == 0)
         return take_progress(state,
                              (struct tr_slice){field.data + progress, field.length - progress},
                              value->str, err);
@@ -199,6 +208,9 @@ static int take_hash(struct tr_sink_state *state, const redisReply *reply, struc
     if (state->progress == NULL || state->floors == NULL)
         return tr_error_set(err, TR_ENOMEM, "redis: no memory for the store's state");
     for (size_t i = 0; i + 1 < reply->elements; i += 2) {
+        if (reply->element[i]->type != REDIS_REPLY_STRING ||
+            reply->element[i + 1]->type != REDIS_REPLY_STRING)
+            return rd_misunderstood("HGETALL", err);
         int code = take_field(state, reply->element[i], reply->element[i + 1], err);
         if (code != 0)
             return code;
@@ -207,134 +219,72 @@ static int take_hash(struct tr_sink_state *state, const redisReply *reply, struc
     return 0;
 }
 
-static int any_version_key(struct rd_connection *connection, bool *any, struct tr_error *err)
+static int read_size(struct rd_connection *connection, bool *empty, struct tr_error *err)
 {
     redisReply *reply = NULL;
     rd_command(connection, 1);
     rd_argument_text(connection, "DBSIZE");
-    int code = rd_call(connection, &reply, err);
-    *any = code == 0 && reply->integer > 0;
+    int code = rd_call_for(connection, REDIS_REPLY_INTEGER, "DBSIZE", &reply, err);
+    *empty = code == 0 && reply->integer == 0;
     freeReplyObject(reply);
     return code;
+}
+
+/* The numbers of lanes whose process was killed; see store.h. */
+static int forget_lanes(struct tr_sink *sink, const redisReply *hash, struct tr_error *err)
+{
+    int64_t now_ms = tr_clock_wall_us() / 1000;
+    int code = 0;
+    for (size_t i = 0; code == 0 && i + 1 < hash->elements; i += 2) {
+        const redisReply *name = hash->element[i];
+        redisReply *reply = NULL;
+        if (strncmp(name->str, RD_LANE_FIELD, sizeof(RD_LANE_FIELD) - 1) != 0 ||
+            atoll(hash->element[i + 1]->str) > now_ms - FORGET_MS)
+            continue;
+        rd_command(&sink->main, 3);
+        rd_argument_text(&sink->main, "HDEL");
+        rd_argument_text(&sink->main, sink->state_key);
+        rd_argument(&sink->main, (struct tr_slice){name->str, (size_t)name->len});
+        code = rd_call(&sink->main, &reply, err);
+        freeReplyObject(reply);
+    }
+    return code;
+}
+
+/* A template that does not fit its table is better told before the first record. */
+static int check_templates(struct tr_sink *sink, struct tr_error *err)
+{
+    const struct rd_kind *ignored;
+    for (struct rd_table *table = sink->tables; table != NULL; table = table->next) {
+        int code = rd_table_kind(sink, table, &ignored, err);
+        if (code != 0)
+            return code;
+    }
+    return 0;
 }
 
 int rd_state_load(struct tr_sink *sink, struct tr_sink_state *state, struct tr_error *err)
 {
     redisReply *reply = NULL;
-    bool any = false;
     state->marked = false;
     sink->pipeline_id[0] = '\0'; /* what is there is looked at by our caller */
-    int code = rd_connection_ready(&sink->main, err);
+    int code = check_templates(sink, err);
+    if (code == 0)
+        code = rd_connection_ready(&sink->main, err);
     if (code != 0)
         return code;
     rd_command(&sink->main, 2);
     rd_argument_text(&sink->main, "HGETALL");
     rd_argument_text(&sink->main, sink->state_key);
-    code = rd_call(&sink->main, &reply, err);
+    code = rd_call_for(&sink->main, REDIS_REPLY_ARRAY, "HGETALL", &reply, err);
     if (code == 0)
         code = take_hash(state, reply, err);
+    if (code == 0 && !sink->context->read_only)
+        code = forget_lanes(sink, reply, err);
     freeReplyObject(reply);
     if (code == 0)
-        code = any_version_key(&sink->main, &any, err);
-    state->empty = !any;
+        code = read_size(&sink->main, &state->empty, err);
     if (code == 0 && state->marked)
         snprintf(sink->pipeline_id, sizeof(sink->pipeline_id), "%s", state->pipeline_id);
-    return code;
-}
-
-static int forget_progress(struct tr_sink *sink, struct tr_error *err)
-{
-    redisReply *names = NULL, *reply = NULL;
-    rd_command(&sink->main, 2);
-    rd_argument_text(&sink->main, "HKEYS");
-    rd_argument_text(&sink->main, sink->state_key);
-    int code = rd_call(&sink->main, &names, err);
-    for (size_t i = 0; code == 0 && i < names->elements; i++) {
-        if (strncmp(names->element[i]->str, PROGRESS_FIELD, sizeof(PROGRESS_FIELD) - 1) != 0)
-            continue;
-        rd_command(&sink->main, 3);
-        rd_argument_text(&sink->main, "HDEL");
-        rd_argument_text(&sink->main, sink->state_key);
-        rd_argument(&sink->main,
-                    (struct tr_slice){names->element[i]->str, (size_t)names->element[i]->len});
-        code = rd_call(&sink->main, &reply, err);
-        freeReplyObject(reply);
-        reply = NULL;
-    }
-    freeReplyObject(names);
-    return code;
-}
-
-int rd_state_claim(struct tr_sink *sink, const struct tr_sink_state *state, struct tr_error *err)
-{
-    char generation[16], format[16];
-    redisReply *reply = NULL;
-    snprintf(generation, sizeof(generation), "%d", state->generation);
-    snprintf(format, sizeof(format), "%d", state->format);
-    const char *pairs[] = {"pipeline", state->pipeline, "pipeline_id", state->pipeline_id,
-                           "consumer", state->consumer, "generation",  generation,
-                           "format",   format};
-    int code = rd_connection_ready(&sink->main, err);
-    if (code != 0)
-        return code;
-    /* Old progress goes; floors stay: rows below them may still be in the topic. */
-    code = forget_progress(sink, err);
-    if (code != 0)
-        return code;
-    rd_command(&sink->main, 2 + sizeof(pairs) / sizeof(pairs[0]));
-    rd_argument_text(&sink->main, "HSET");
-    rd_argument_text(&sink->main, sink->state_key);
-    for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++)
-        rd_argument_text(&sink->main, pairs[i]);
-    code = rd_call(&sink->main, &reply, err);
-    freeReplyObject(reply);
-    if (code != 0)
-        return code;
-    snprintf(sink->pipeline_id, sizeof(sink->pipeline_id), "%s", state->pipeline_id);
-    if (state->progress_count == 0)
-        return 0;
-    rd_state_append_progress(&sink->main, state->progress, state->progress_count);
-    code = rd_call(&sink->main, &reply, err);
-    if (code == 0)
-        code = rd_state_reply(reply, err);
-    freeReplyObject(reply);
-    return code;
-}
-
-/* ---- dropping
- * ------------------------------------------------------------------------------------ */
-
-int rd_drop_plan(struct tr_sink *sink, struct tr_sink_table *const *tables, size_t count,
-                 struct tr_buf *lines, struct tr_error *err)
-{
-    for (size_t i = 0; i < count; i++) {
-        const struct rd_table *table = tables[i]->user;
-        if (table != NULL)
-            tr_buf_printf(lines, "keys %s* of %.*s.%.*s, and their versions\n",
-                          table->template.prefix, (int)tables[i]->database.length,
-                          tables[i]->database.data, (int)tables[i]->table.length,
-                          tables[i]->table.data);
-    }
-    tr_buf_printf(lines, "hash %s\n", sink->state_key);
-    return tr_buf_check(lines, "the plan", err);
-}
-
-int rd_drop(struct tr_sink *sink, struct tr_sink_table *const *tables, size_t count,
-            struct tr_error *err)
-{
-    redisReply *reply = NULL;
-    sink->pipeline_id[0] = '\0';
-    int code = rd_connection_ready(&sink->main, err);
-    for (size_t i = 0; code == 0 && i < count; i++) {
-        if (tables[i]->user != NULL)
-            code = rd_sweep(&sink->main, tables[i]->user, TR_VERSION_MAX, err);
-    }
-    if (code != 0)
-        return code;
-    rd_command(&sink->main, 2);
-    rd_argument_text(&sink->main, "DEL");
-    rd_argument_text(&sink->main, sink->state_key);
-    code = rd_call(&sink->main, &reply, err);
-    freeReplyObject(reply);
     return code;
 }

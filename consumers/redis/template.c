@@ -6,8 +6,6 @@
 
 #include "json_scan.h"
 
-#define KEY_COLUMNS_MAX 64
-
 static void append_encoded(struct tr_buf *out, const char *data, size_t length)
 {
     for (size_t i = 0; i < length; i++) {
@@ -27,7 +25,7 @@ struct parser {
     const struct tr_shape *shape;
     struct tr_buf literals; /* becomes to->text; parts hold offsets into it until the end */
     size_t placeholders;
-    bool named[KEY_COLUMNS_MAX];
+    bool named[RD_KEY_COLUMNS_MAX];
     const char *template;
     struct tr_error *err;
 };
@@ -66,15 +64,23 @@ static int column_index(const struct tr_shape *shape, struct tr_slice name)
 }
 
 /* {database} and {table} are constants of the table: they join the literal text. */
+static bool take_constant(struct tr_buf *literals, const struct tr_shape *shape,
+                          struct tr_slice name)
+{
+    bool database = tr_slice_equal(name, TR_SLICE("database"));
+    if (!database && !tr_slice_equal(name, TR_SLICE("table")))
+        return false;
+    struct tr_slice text = database ? shape->database : shape->table;
+    append_encoded(literals, text.data, text.length);
+    return true;
+}
+
 static int take_placeholder(struct parser *parser, struct tr_slice name, size_t *literal_start)
 {
     const struct tr_shape *shape = parser->shape;
     parser->placeholders++;
-    if (tr_slice_equal(name, TR_SLICE("database")) || tr_slice_equal(name, TR_SLICE("table"))) {
-        struct tr_slice text = name.data[0] == 'd' ? shape->database : shape->table;
-        append_encoded(&parser->literals, text.data, text.length);
+    if (take_constant(&parser->literals, shape, name))
         return 0;
-    }
     int column = RD_PK;
     if (tr_slice_equal(name, TR_SLICE("pk"))) {
         for (uint32_t i = 0; i < shape->key_count; i++)
@@ -157,12 +163,7 @@ static int finish(struct parser *parser)
         if (!to->parts[i].is_column)
             at += to->parts[i].literal.length;
     }
-    code = check_separators(parser);
-    if (code != 0)
-        return code;
-    bool begins = to->part_count > 0 && !to->parts[0].is_column;
-    to->prefix = strndup(to->text, begins ? to->parts[0].literal.length : 0);
-    return to->prefix != NULL ? 0 : tr_error_set(parser->err, TR_ENOMEM, "redis: no memory");
+    return check_separators(parser);
 }
 
 int rd_template_parse(struct rd_template *template, const char *text, const struct tr_shape *shape,
@@ -170,7 +171,7 @@ int rd_template_parse(struct rd_template *template, const char *text, const stru
 {
     struct parser parser = {.to = template, .shape = shape, .template = text, .err = err};
     *template = (struct rd_template){0};
-    if (shape->key_count == 0 || shape->key_count > KEY_COLUMNS_MAX)
+    if (shape->key_count == 0 || shape->key_count > RD_KEY_COLUMNS_MAX)
         return refuse(&parser, "cannot be used: the table has no key", TR_SLICE(""));
     tr_buf_init(&parser.literals, 65536);
     int code = parse_text(&parser);
@@ -185,8 +186,29 @@ int rd_template_parse(struct rd_template *template, const char *text, const stru
 void rd_template_done(struct rd_template *template)
 {
     free(template->text);
-    free(template->prefix);
     *template = (struct rd_template){0};
+}
+
+char *rd_template_prefix(const char *text, const struct tr_shape *shape)
+{
+    struct tr_buf prefix;
+    tr_buf_init(&prefix, 65536);
+    for (const char *at = text; *at != '\0'; at++) {
+        if (*at == '{' && at[1] != '{') {
+            const char *end = strchr(at, '}');
+            if (end == NULL ||
+                !take_constant(&prefix, shape, (struct tr_slice){at + 1, (size_t)(end - at - 1)}))
+                break;
+            at = end;
+            continue;
+        }
+        at += *at == '{';
+        tr_buf_append_char(&prefix, *at);
+    }
+    char *copy =
+        prefix.failed ? NULL : strndup(prefix.length > 0 ? prefix.data : "", prefix.length);
+    tr_buf_done(&prefix);
+    return copy;
 }
 
 /* ---- keys ------------------------------------------------------------------------------------ */
@@ -258,7 +280,7 @@ static int read_values(const struct rd_template *template, const struct tr_shape
     uint32_t count = 0;
     int got = 0;
     tr_event_key_enter(&cursor, record_key);
-    while (count < KEY_COLUMNS_MAX &&
+    while (count < RD_KEY_COLUMNS_MAX &&
            (got = tr_event_key_next(&cursor, &name, &values[count], err)) == 1) {
         if (!is_key_column(shape, count++, &name))
             return tr_error_set(err, TR_EPOISON,
@@ -275,9 +297,10 @@ static int read_values(const struct rd_template *template, const struct tr_shape
 }
 
 int rd_template_key(const struct rd_template *template, const struct tr_shape *shape,
-                    struct tr_slice record_key, struct tr_buf *out, struct tr_error *err)
+                    const uint8_t *from, struct tr_slice record_key, struct tr_buf *out,
+                    struct tr_error *err)
 {
-    struct tr_json_value values[KEY_COLUMNS_MAX];
+    struct tr_json_value values[RD_KEY_COLUMNS_MAX];
     int code = read_values(template, shape, record_key, values, err);
     for (size_t i = 0; code == 0 && i < template->part_count; i++) {
         const struct rd_part *part = &template->parts[i];
@@ -290,7 +313,8 @@ int rd_template_key(const struct rd_template *template, const struct tr_shape *s
         for (uint32_t j = first; code == 0 && j <= last; j++) {
             if (j > first)
                 tr_buf_append_char(out, ':');
-            code = append_value(template, &shape->columns[shape->key[j]], &values[j], out, err);
+            uint32_t at = from != NULL ? from[j] : j;
+            code = append_value(template, &shape->columns[shape->key[at]], &values[at], out, err);
         }
     }
     return code != 0 ? code : tr_buf_check(out, "a key", err);

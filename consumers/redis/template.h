@@ -12,6 +12,7 @@
 #include "sink.h"
 
 #define RD_PARTS_MAX 64
+#define RD_KEY_COLUMNS_MAX 64
 #define RD_PK (-1) /* all key columns */
 
 struct rd_part {
@@ -21,8 +22,7 @@ struct rd_part {
 };
 
 struct rd_template {
-    char *text;   /* literal parts point into it */
-    char *prefix; /* what every key of the table begins with */
+    char *text; /* literal parts point into it */
     struct rd_part parts[RD_PARTS_MAX];
     size_t part_count;
     uint32_t key_count;
@@ -33,10 +33,13 @@ struct rd_template {
 int rd_template_parse(struct rd_template *template, const char *text, const struct tr_shape *shape,
                       struct tr_error *err) TR_MUST_CHECK;
 void rd_template_done(struct rd_template *template);
+/* What every key made by a template begins with, whatever the table's key is; NULL = no memory. */
+char *rd_template_prefix(const char *text, const struct tr_shape *shape);
 /* Appends the key of a record, from its Kafka key, whose columns must be those of its shape.
- * TR_EPOISON when they are not, or are not as many as the template's. */
+ * `from` has the place in that key of each of the template's key columns; NULL: they are in the
+ * same places. TR_EPOISON when the columns are others, or not as many as the template's. */
 int rd_template_key(const struct rd_template *template, const struct tr_shape *shape,
-                    struct tr_slice record_key, struct tr_buf *out,
+                    const uint8_t *from, struct tr_slice record_key, struct tr_buf *out,
                     struct tr_error *err) TR_MUST_CHECK;
 
 #endif

@@ -246,6 +246,7 @@ static int claim(struct reset *reset, struct tr_error *err)
         .generation = reset->state.generation > 0 ? reset->state.generation : 1,
         .progress = progress,
         .progress_count = reset->plan.part_count,
+        .replace = true,
     };
     return tr_sink_claim(session->ops, session->sink, &mine, err);
 }

@@ -96,6 +96,7 @@ struct tr_sink_state {
     size_t floor_count;
     struct tr_sink_progress *progress;
     size_t progress_count;
+    bool replace; /* for claim: a marker that is there is replaced, and old progress forgotten */
 };
 
 struct tr_sink_context { /* given to open; outlives the sink */
@@ -128,7 +129,9 @@ struct tr_sink_ops {
     void (*close)(struct tr_sink *sink);
     int (*load)(struct tr_sink *sink, struct tr_sink_state *state, struct tr_error *err);
     /* Writes the marker (pipeline, pipeline_id, consumer, format, generation) and the given
-     * progress, creating what holds them. Replaces an old marker. */
+     * progress, creating what holds them. Without `replace` the store was new when it was loaded:
+     * a marker that is there by now is kept and adopted, with all that came with it, if it is ours
+     * (two processes that start at once), else TR_ESTATE. */
     int (*claim)(struct tr_sink *sink, const struct tr_sink_state *state, struct tr_error *err);
     /* Validates one table's mapping (names, key template, collisions) and may set table->user; main
      * thread. Called before any record of the table. TR_ECONFIG. */

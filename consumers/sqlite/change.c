@@ -5,7 +5,8 @@
  * too: which ones are is kept in _tailrace_store with the newest shape's number. When a column's
  * class changes (a number becomes a text), or the key does, the table is written anew, because
  * SQLite would convert values on their way into the old one, and can't change a key. What people
- * added to the table, indexes and triggers, is made again.
+ * added to the table, indexes and triggers, is made again. A key column that was renamed is renamed
+ * here too. No row is ever left out on the way: a change that would need it stops.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -27,12 +28,47 @@ static bool is_named(const struct sq_column *column, struct tr_slice name)
            strncasecmp(column->name, name.data, name.length) == 0;
 }
 
-bool sq_same_key(const struct sq_table *table, const struct tr_shape *shape)
+static bool same_key(const struct sq_table *table, const struct tr_shape *shape)
 {
     bool same = table->key_count == shape->key_count;
     for (uint32_t i = 0; same && i < shape->key_count; i++)
         same = is_named(sq_table_key(table, (int)i + 1), shape->columns[shape->key[i]].name);
     return same;
+}
+
+static bool class_differs(enum sq_class declared, enum sq_class wanted)
+{
+    return strcmp(sq_class_names[declared], sq_class_names[wanted]) != 0;
+}
+
+static bool in_shape(const struct tr_shape *shape, const struct sq_column *column)
+{
+    for (uint32_t i = 0; i < shape->column_count; i++) {
+        if (is_named(column, shape->columns[i].name))
+            return true;
+    }
+    return false;
+}
+
+/* The shape's key column at a place is the table's there, or that under another name: then neither
+ * has a column by the other's name, and their values are of one class. */
+static bool like_key_column(const struct sq_table *table, const struct tr_shape *shape,
+                            uint32_t place)
+{
+    const struct sq_column *mine = sq_table_key(table, (int)place + 1);
+    const struct tr_shape_column *theirs = &shape->columns[shape->key[place]];
+    if (is_named(mine, theirs->name))
+        return true;
+    return !in_shape(shape, mine) && sq_table_column(table, theirs->name, 0) == NULL &&
+           !class_differs(mine->cls, sq_class_of(theirs));
+}
+
+bool sq_like_key(const struct sq_table *table, const struct tr_shape *shape)
+{
+    bool like = table->key_count == shape->key_count;
+    for (uint32_t i = 0; like && i < shape->key_count; i++)
+        like = like_key_column(table, shape, i);
+    return like;
 }
 
 static bool nullable_key(const struct tr_shape *shape)
@@ -44,27 +80,13 @@ static bool nullable_key(const struct tr_shape *shape)
     return false;
 }
 
-static bool class_differs(enum sq_class declared, enum sq_class wanted)
-{
-    return strcmp(sq_class_names[declared], sq_class_names[wanted]) != 0;
-}
-
 static bool needs_rewrite(const struct sq_table *table, const struct tr_shape *shape)
 {
-    if (!sq_same_key(table, shape) || (nullable_key(shape) && !table->null_keys))
+    if (!same_key(table, shape) || (nullable_key(shape) && !table->null_keys))
         return true;
     for (uint32_t i = 0; i < shape->column_count; i++) {
         const struct sq_column *have = sq_table_column(table, shape->columns[i].name, i);
         if (have != NULL && class_differs(have->cls, sq_class_of(&shape->columns[i])))
-            return true;
-    }
-    return false;
-}
-
-static bool in_shape(const struct tr_shape *shape, const struct sq_column *column)
-{
-    for (uint32_t i = 0; i < shape->column_count; i++) {
-        if (is_named(column, shape->columns[i].name))
             return true;
     }
     return false;
@@ -131,6 +153,28 @@ static int add_missing(struct tr_sink *sink, struct sq_table *table, const struc
     return code;
 }
 
+/* Only called when the keys are alike. */
+static int rename_key(struct tr_sink *sink, struct sq_table *table, const struct tr_shape *shape,
+                      struct tr_error *err)
+{
+    int code = 0;
+    for (uint32_t i = 0; code == 0 && i < shape->key_count; i++) {
+        const struct sq_column *mine = sq_table_key(table, (int)i + 1);
+        struct tr_slice wanted = shape->columns[shape->key[i]].name;
+        if (is_named(mine, wanted))
+            continue;
+        tr_buf_reset(&sink->sql);
+        tr_buf_printf(&sink->sql, "ALTER TABLE ");
+        sq_append_name(&sink->sql, table->name);
+        tr_buf_printf(&sink->sql, " RENAME COLUMN ");
+        sq_append_name(&sink->sql, mine->name);
+        tr_buf_printf(&sink->sql, " TO ");
+        sq_append_slice_name(&sink->sql, wanted);
+        code = sq_exec_built(sink, err);
+    }
+    return code == 0 ? sq_table_columns(sink, table, err) : code;
+}
+
 /* ---- writing anew ---------------------------------------------------------------------------- */
 
 /* The statements of people's indexes and triggers, each with a NUL behind it. */
@@ -179,27 +223,27 @@ static void append_columns(struct tr_sink *sink, const struct sq_table *table)
     tr_buf_printf(&sink->sql, "_version");
 }
 
-/* Under another key: rows that it can't tell apart become one, the newest, and those that have
- * none are left out, as nothing could ever change them. */
-static void append_other_key(struct tr_sink *sink, const struct tr_shape *shape)
+/* A rowid would be made up for a key that is null. */
+static void append_keys_there(struct tr_sink *sink, const struct tr_shape *shape)
 {
+    const char *word = " WHERE ";
     for (uint32_t i = 0; i < shape->key_count; i++) {
         if (shape->columns[shape->key[i]].nullable)
             continue;
-        tr_buf_printf(&sink->sql, i == 0 ? " WHERE " : " AND ");
+        tr_buf_printf(&sink->sql, "%s", word);
         sq_append_slice_name(&sink->sql, shape->columns[shape->key[i]].name);
         tr_buf_printf(&sink->sql, " IS NOT NULL");
+        word = " AND ";
     }
-    tr_buf_printf(&sink->sql, " ORDER BY _version");
 }
 
-static int copy_table(struct tr_sink *sink, const struct sq_table *table, const char *fresh,
+static int fill_fresh(struct tr_sink *sink, const struct sq_table *table, const char *fresh,
                       const struct tr_shape *shape, struct tr_error *err)
 {
     struct tr_buf *sql = &sink->sql;
     tr_buf_reset(sql);
     append_table(sink, fresh, shape, table);
-    tr_buf_printf(sql, "; INSERT OR REPLACE INTO ");
+    tr_buf_printf(sql, "; INSERT OR IGNORE INTO ");
     sq_append_name(sql, fresh);
     tr_buf_append_char(sql, '(');
     append_columns(sink, table);
@@ -207,9 +251,46 @@ static int copy_table(struct tr_sink *sink, const struct sq_table *table, const 
     append_columns(sink, table);
     tr_buf_printf(sql, " FROM ");
     sq_append_name(sql, table->name);
-    if (!sq_same_key(table, shape))
-        append_other_key(sink, shape);
-    tr_buf_printf(sql, "; DROP TABLE ");
+    append_keys_there(sink, shape);
+    return sq_exec_built(sink, err);
+}
+
+/* A row that has no key, or one that is another's too, was not taken. Nothing could ever change it,
+ * but it is somebody's row: the transaction is taken back. */
+static int check_all_there(struct tr_sink *sink, const struct sq_table *table, const char *fresh,
+                           const struct tr_shape *shape, struct tr_error *err)
+{
+    sqlite3_stmt *stmt = NULL;
+    struct tr_buf *sql = &sink->sql;
+    tr_buf_reset(sql);
+    tr_buf_printf(sql, "SELECT (SELECT count(*) FROM ");
+    sq_append_name(sql, table->name);
+    tr_buf_printf(sql, ") - (SELECT count(*) FROM ");
+    sq_append_name(sql, fresh);
+    tr_buf_append_char(sql, ')');
+    int code = sq_prepare_built(sink, &stmt, err);
+    if (code != 0)
+        return code;
+    int64_t left = sqlite3_step(stmt) == SQLITE_ROW ? sqlite3_column_int64(stmt, 0) : -1;
+    if (left < 0)
+        code = sq_error(sink, "count rows", err);
+    sqlite3_finalize(stmt);
+    if (left <= 0)
+        return code;
+    return tr_error_set(err, TR_ESTATE,
+                        "sqlite: with shape %" PRId64 " table %s has another key, under which "
+                        "%" PRId64 " of its rows can't be told apart; nothing was removed; "
+                        "`tailrace-sqlite reset --to beginning --drop` makes the table by its "
+                        "newest shape and fills it again",
+                        shape->schema_id, table->name, left);
+}
+
+static int take_place(struct tr_sink *sink, const struct sq_table *table, const char *fresh,
+                      struct tr_error *err)
+{
+    struct tr_buf *sql = &sink->sql;
+    tr_buf_reset(sql);
+    tr_buf_printf(sql, "DROP TABLE ");
     sq_append_name(sql, table->name);
     tr_buf_printf(sql, "; ALTER TABLE ");
     sq_append_name(sql, fresh);
@@ -225,14 +306,18 @@ static int rewrite_table(struct tr_sink *sink, struct sq_table *table, const str
     struct tr_buf kept;
     if (asprintf(&fresh, "_tailrace_new_%s", table->name) < 0)
         return tr_error_set(err, TR_ENOMEM, "sqlite: no memory for a name");
-    if (!sq_same_key(table, shape))
+    if (!same_key(table, shape))
         tr_log(TR_LOG_WARN, "sqlite",
-               "the table's key has changed: rows that have none are left out; take a new snapshot",
+               "the table's key has changed: it is written anew; take a new snapshot",
                TR_STR("table", table->name), TR_INT("schema_id", shape->schema_id), TR_END);
     tr_buf_init(&kept, KEPT_BYTES_MAX);
     int code = keep_statements(sink, table, &kept, err);
     if (code == 0)
-        code = copy_table(sink, table, fresh, shape, err);
+        code = fill_fresh(sink, table, fresh, shape, err);
+    if (code == 0)
+        code = check_all_there(sink, table, fresh, shape, err);
+    if (code == 0)
+        code = take_place(sink, table, fresh, err);
     if (code == 0)
         code = make_again(sink, &kept, err);
     tr_buf_done(&kept);
@@ -294,7 +379,11 @@ static int remember(struct tr_sink *sink, struct sq_table *table, int64_t schema
 static int extend_table(struct tr_sink *sink, struct sq_table *table, const struct tr_shape *shape,
                         struct tr_error *err)
 {
-    int code = add_missing(sink, table, shape, err);
+    int code = 0;
+    if (sq_like_key(table, shape) && !same_key(table, shape))
+        code = rename_key(sink, table, shape, err);
+    if (code == 0)
+        code = add_missing(sink, table, shape, err);
     if (code == 0)
         code = sq_table_columns(sink, table, err);
     if (code == 0 && needs_rewrite(table, shape))

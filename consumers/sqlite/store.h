@@ -156,7 +156,8 @@ void sq_table_free_all(struct tr_sink *sink);
 /* change.c: makes the table fit the shape, which it does not. Statements must be finalized. */
 int sq_table_change(struct tr_sink *sink, struct sq_table *table, const struct tr_shape *shape,
                     struct tr_error *err) TR_MUST_CHECK;
-bool sq_same_key(const struct sq_table *table, const struct tr_shape *shape);
+/* The shape's key is the table's, column for column, under the same names or renamed ones. */
+bool sq_like_key(const struct sq_table *table, const struct tr_shape *shape);
 
 /* bind.c: a record's JSON as statement parameters. TR_EPOISON when it does not fit the shape.
  * *null_key: a key column is null. */

@@ -313,7 +313,10 @@ static int map_params(struct sq_table *table, const struct tr_shape *shape, stru
         table->params[i] = (struct sq_param){.number = nowhere ? 0 : (int)(to - table->columns) + 2,
                                              .cls = sq_class_of(from)};
     }
-    table->other_key = !sq_same_key(table, shape);
+    table->other_key = !sq_like_key(table, shape);
+    for (uint32_t i = 0; !table->other_key && i < shape->key_count; i++) /* renamed ones too */
+        table->params[shape->key[i]].number =
+            (int)(sq_table_key(table, (int)i + 1) - table->columns) + 2;
     return 0;
 }
 
@@ -323,15 +326,28 @@ static bool fits(const struct sq_table *table, const struct tr_shape *shape)
     return table->exists && shape->schema_id <= table->newest_schema_id;
 }
 
+/* A table is made by the newest shape: a replay brings old records first, and by theirs it would be
+ * made with a key or columns that are no more. */
+static const struct tr_shape *wanted_shape(const struct sq_table *table,
+                                           const struct tr_shape *shape)
+{
+    const struct tr_shape *newest = atomic_load(&table->source->newest);
+    if (table->exists || newest == NULL || newest->schema_id < shape->schema_id ||
+        newest->key_count == 0)
+        return shape;
+    return newest;
+}
+
 static int ensure(struct tr_sink *sink, struct sq_table *table, const struct tr_shape *shape,
                   struct tr_error *err)
 {
     int code = sq_table_look(sink, table, err);
     if (code == 0 && !fits(table, shape)) {
+        const struct tr_shape *wanted = wanted_shape(table, shape);
         statements_free(table);
-        code = sq_columns_check(shape, err);
+        code = sq_columns_check(wanted, err);
         if (code == 0)
-            code = sq_table_change(sink, table, shape, err);
+            code = sq_table_change(sink, table, wanted, err);
     }
     if (code == 0 && table->upsert == NULL)
         code = prepare_statements(sink, table, err);

@@ -68,6 +68,9 @@ class Stores(tr.Case):
                f"UPDATE {shop}.t SET n = 6")
         pipe.assert_equal()
         self.assertEqual(set(self.rows(pipe, "SELECT x FROM t")), {(None,)})
+        tr.sql(f"ALTER TABLE {shop}.t ADD COLUMN front INT FIRST",
+               f"UPDATE {shop}.t SET front = 7 WHERE id = 1", f"DELETE FROM {shop}.t WHERE id = 2")
+        pipe.assert_equal()
 
     def test_redis_gives_exactly_the_rows_json(self):
         pipe, shop = self.begin(

@@ -101,7 +101,8 @@ void es_close(void)
     memset(world.tables, 0, sizeof(world.tables));
 }
 
-void es_claim(const char *pipeline_id, const struct tr_sink_progress *progress, size_t count)
+int es_try_claim(const char *pipeline_id, const struct tr_sink_progress *progress, size_t count,
+                 bool replace)
 {
     const struct tr_sink_state state = {.arena = &world.arena,
                                         .format = 1,
@@ -110,8 +111,14 @@ void es_claim(const char *pipeline_id, const struct tr_sink_progress *progress, 
                                         .consumer = "elasticsearch",
                                         .generation = 1,
                                         .progress = (struct tr_sink_progress *)progress,
-                                        .progress_count = count};
-    assert_done(tr_elasticsearch_sink_ops.claim(world.sink, &state, &world.err));
+                                        .progress_count = count,
+                                        .replace = replace};
+    return tr_elasticsearch_sink_ops.claim(world.sink, &state, &world.err);
+}
+
+void es_claim(const char *pipeline_id, const struct tr_sink_progress *progress, size_t count)
+{
+    assert_done(es_try_claim(pipeline_id, progress, count, true));
 }
 
 void es_open(bool claim)
@@ -121,7 +128,7 @@ void es_open(bool claim)
     assert_done(tr_elasticsearch_sink_ops.open(&world.sink, &world.context, &world.err));
     assert_done(tr_elasticsearch_sink_ops.load(world.sink, &state, &world.err));
     if (claim)
-        es_claim("00000000000000aa", NULL, 0);
+        assert_done(es_try_claim("00000000000000aa", NULL, 0, state.marked));
     assert_done(tr_elasticsearch_sink_ops.lane_open(world.sink, 0, &world.lane, &world.err));
 }
 

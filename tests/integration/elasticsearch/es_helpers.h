@@ -42,6 +42,9 @@ int es_teardown(void **state);
 /* Opens the sink (again), with a lane; the marker is claimed when `claim`. */
 void es_open(bool claim);
 void es_close(void);
+int es_try_claim(const char *pipeline_id, const struct tr_sink_progress *progress, size_t count,
+                 bool replace);
+/* As reset does. */
 void es_claim(const char *pipeline_id, const struct tr_sink_progress *progress, size_t count);
 /* The error's text, for messages. */
 const char *es_error(void);

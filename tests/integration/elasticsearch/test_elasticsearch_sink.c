@@ -577,6 +577,70 @@ static void rows_cost_no_allocations(void **state)
     assert_true(allocations - before < 30);
 }
 
+/* ---- replays and two processes -----------------------------------------------------------------
+ */
+
+/* A replay brings the oldest shape's records first; what is written today has to fit. */
+static void the_index_is_made_by_the_newest_shape(void **state)
+{
+    (void)state;
+    char path[128];
+    es_open(true);
+    item_shape(); /* for its columns */
+    struct tr_shape_column columns[] = {item_columns[0], item_columns[1],
+                                        es_column("price", TR_SQL_VARCHAR)};
+    struct tr_shape_column first[] = {item_columns[0], item_columns[1],
+                                      es_column("price", TR_SQL_INT),
+                                      es_column("gone", TR_SQL_INT)};
+    const struct tr_shape old = es_shape("item", first, 4, 1);
+    struct tr_shape newest = es_shape("item", columns, 3, 1);
+    newest.schema_id = old.schema_id + 1;
+    struct tr_sink_table *table = es_table(0, "item", &old);
+    atomic_store(&table->newest, &newest);
+    es_begin();
+    put_item(&old, 1, 1, "{\"id\":1,\"name\":\"a\",\"price\":7,\"gone\":3}");
+    assert_done(es_apply());
+    assert_all(TR_SINK_APPLIED);
+    es_begin();
+    put_item(&newest, 2, 2, "{\"id\":2,\"name\":\"b\",\"price\":\"dear\"}");
+    put_item(&old, 2, 3, "{\"id\":3,\"name\":\"c\",\"price\":9,\"gone\":4}");
+    assert_done(es_apply());
+    assert_all(TR_SINK_APPLIED);
+    snprintf(path, sizeof(path), "/%s.item/_mapping", world.pipeline);
+    assert_int_equal(es_call("GET", path, ""), 200);
+    assert_non_null(strstr(world.reply.data, "\"price\":{\"type\":\"text\""));
+    assert_non_null(strstr(world.reply.data, "\"gone\":{\"type\":\"long\"}"));
+}
+
+/* Two processes have both seen a store without a marker. */
+static void the_second_to_claim_a_new_store_forgets_nothing(void **state)
+{
+    (void)state;
+    es_open(true);
+    const struct tr_shape shape = item_shape();
+    es_table(0, "item", &shape);
+    es_begin();
+    put_number(&shape, 1, 1);
+    assert_done(es_apply());
+    struct tr_sink *first = world.sink;
+    struct tr_sink_state before = {.arena = &world.arena}, after = {.arena = &world.arena};
+    const struct tr_sink_progress progress = {"db.x", "00aa", 0, 5};
+    assert_done(OPS.progress(world.lane, &progress, 1, &world.err));
+    assert_done(OPS.load(first, &before, &world.err));
+    assert_done(OPS.open(&world.sink, &world.context, &world.err));
+    assert_done(es_try_claim("00000000000000aa", NULL, 0, false));
+    assert_stops(es_try_claim("00000000000000bb", NULL, 0, false), TR_ESTATE, "another marker");
+    assert_done(OPS.load(world.sink, &after, &world.err));
+    assert_int_equal(after.progress_count, before.progress_count);
+    assert_string_equal(after.pipeline_id, "00000000000000aa");
+    OPS.close(world.sink);
+    world.sink = first;
+    char path[128];
+    snprintf(path, sizeof(path), "/tailrace-%s-elasticsearch/_count?q=kind:table", world.pipeline);
+    assert_int_equal(es_call("GET", path, ""), 200);
+    assert_non_null(strstr(world.reply.data, "\"count\":1"));
+}
+
 int main(void)
 {
 #define CASE(test) cmocka_unit_test_setup_teardown(test, es_setup, es_teardown)
@@ -602,6 +666,8 @@ int main(void)
         CASE(the_first_node_that_answers_is_used),
         CASE(drop_says_what_it_removes_and_removes_it),
         CASE(rows_cost_no_allocations),
+        CASE(the_index_is_made_by_the_newest_shape),
+        CASE(the_second_to_claim_a_new_store_forgets_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

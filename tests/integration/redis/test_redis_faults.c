@@ -490,6 +490,235 @@ static void urls(void **state)
     }
 }
 
+/* ---- changed shapes ---------------------------------------------------------------------------
+ */
+
+static enum tr_sink_status write_as(struct fixture *f, struct tr_sink_table *t,
+                                    const struct tr_shape *shape, int64_t version, const char *pk,
+                                    const char *data)
+{
+    const struct tr_shape *newest = atomic_load(&t->newest);
+    if (newest == NULL || newest->schema_id < shape->schema_id)
+        atomic_store(&t->newest, shape);
+    return harness_one(&f->h, t, shape, version, pk, data);
+}
+
+static void a_key_stays_itself_when_columns_change(void **state)
+{
+    struct fixture *f = *state;
+    struct harness *h = &f->h;
+    static const struct {
+        const char *columns, *key, *pk;
+    } shapes[] = {
+        {"[" ID "," NAME "]", "[\"id\",\"name\"]", "\"pk.id\":7,\"pk.name\":\"x\""},
+        /* A column before the key's; a wider number, another text. */
+        {"[{\"name\":\"first\",\"type\":\"int\",\"nullable\":true},"
+         "{\"name\":\"id\",\"type\":\"bigint\",\"nullable\":false},"
+         "{\"name\":\"name\",\"type\":\"char\",\"nullable\":false,\"length\":9,\"charset\":"
+         "\"latin1\"}]",
+         "[\"id\",\"name\"]", "\"pk.id\":7,\"pk.name\":\"x\""},
+        /* The key's columns in another order. */
+        {"[" NAME "," ID "]", "[\"name\",\"id\"]", "\"pk.name\":\"x\",\"pk.id\":7"},
+        /* One of them renamed. */
+        {"[{\"name\":\"no\",\"type\":\"int\",\"nullable\":false}," NAME "]", "[\"no\",\"name\"]",
+         "\"pk.no\":7,\"pk.name\":\"x\""},
+    };
+    const size_t count = sizeof(shapes) / sizeof(shapes[0]);
+    const struct tr_shape *all[4];
+    struct tr_sink_table *t = NULL;
+    char row[32];
+    for (size_t i = 0; i < count; i++) {
+        all[i] = harness_shape(h, "shop", "ddl", (int64_t)i * 10, shapes[i].columns, shapes[i].key);
+        t = t == NULL ? table_with(f, all[i], "ddl:{name}:{id}", NULL) : t;
+        snprintf(row, sizeof(row), "{\"shape\":%zu}", i);
+        assert_int_equal(write_as(f, t, all[i], (int64_t)i * 10 + 1, shapes[i].pk, row),
+                         TR_SINK_APPLIED);
+        assert_string_equal(redis_ask(f, "GET ddl:x:7"), row);
+    }
+    /* A replay brings the first shapes again, and the newest is known. */
+    for (size_t i = 0; i < count; i++) {
+        assert_int_equal(write_as(f, t, all[i], 100, shapes[i].pk, "{}"), TR_SINK_APPLIED);
+        assert_int_equal(write_as(f, t, all[i], 100, shapes[i].pk, NULL), TR_SINK_APPLIED);
+        assert_string_equal(redis_ask(f, "EXISTS ddl:x:7"), "0");
+    }
+    assert_string_equal(redis_ask(f, "DBSIZE"),
+                        "2"); /* no other key, only the marker of this one */
+}
+
+/* As DROP and CREATE make it: the newest shape rules, after a start too. */
+static void a_new_key_replaces_the_old_one(void **state)
+{
+    struct fixture *f = *state;
+    struct harness *h = &f->h;
+    const struct tr_shape *by_id =
+        harness_shape(h, "shop", "k", 1, "[" ID "," NAME "]", "[\"id\"]");
+    const struct tr_shape *by_name =
+        harness_shape(h, "shop", "k", 5, "[" ID "," NAME "]", "[\"name\"]");
+    struct tr_sink_table *t = table_with(f, by_id, "k:{name}", NULL);
+    const char *row = "{\"id\":1,\"name\":\"a\"}";
+    /* The template is for the newer key: before that is known, it stops. */
+    harness_add(h, t, by_id, 2, "\"pk.id\":1", row);
+    assert_int_equal(harness_apply(h, 0), TR_ECONFIG);
+    assert_int_equal(write_as(f, t, by_name, 6, "\"pk.name\":\"a\"", row), TR_SINK_APPLIED);
+    assert_string_equal(redis_ask(f, "GET k:a"), row);
+    assert_int_equal(write_as(f, t, by_id, 2, "\"pk.id\":1", row), TR_SINK_POISON);
+    assert_non_null(strstr(h->results[0].reason, "key has changed"));
+    assert_int_equal(write_as(f, t, by_name, 7, "\"pk.name\":\"a\"", NULL), TR_SINK_APPLIED);
+    assert_string_equal(redis_ask(f, "EXISTS k:a"), "0");
+}
+
+static void other_texts_are_another_key(void **state)
+{
+    struct fixture *f = *state;
+    struct harness *h = &f->h;
+    static const char *const types[] = {
+        "\"decimal\",\"length\":9,\"scale\":2",
+        "\"decimal\",\"length\":9,\"scale\":4",
+        "\"varbinary\",\"length\":9,\"charset\":\"binary\"",
+        "\"varchar\",\"length\":9,\"charset\":\"utf8mb4\"",
+        "\"timestamp\"",
+        "\"datetime\"",
+    };
+    for (size_t i = 0; i + 1 < sizeof(types) / sizeof(types[0]); i += 2) {
+        const struct tr_shape *shapes[2];
+        char columns[160], name[16];
+        snprintf(name, sizeof(name), "types%zu", i);
+        for (size_t j = 0; j < 2; j++) {
+            snprintf(columns, sizeof(columns), "[{\"name\":\"id\",\"nullable\":false,\"type\":%s}]",
+                     types[i + j]);
+            shapes[j] = harness_shape(h, "shop", name, (int64_t)j + 1, columns, "[\"id\"]");
+        }
+        struct tr_sink_table *t = harness_table(h, shapes[0], NULL);
+        atomic_store(&t->newest, shapes[1]);
+        assert_int_equal(write_as(f, t, shapes[0], 1, "\"pk.id\":1", "{}"), TR_SINK_POISON);
+        assert_int_equal(write_as(f, t, shapes[1], 2, "\"pk.id\":1", "{}"), TR_SINK_APPLIED);
+    }
+}
+
+/* ---- two processes ----------------------------------------------------------------------------
+ */
+
+/* A process that lost its partitions may write late, and knows no floor. */
+static void a_late_write_does_not_undo_a_floor(void **state)
+{
+    struct fixture *f = *state;
+    struct harness *h = &f->h;
+    const char *row = "{\"id\":1}";
+    assert_int_equal(harness_one(h, f->table, f->shape, 5, "\"pk.id\":1", row), TR_SINK_APPLIED);
+    assert_int_equal(harness_one(h, f->table, f->shape, 3, "\"pk.id\":2", NULL), TR_SINK_APPLIED);
+    assert_int_equal(h->ops->mark(h->lane, f->table, TR_EVENT_TABLE_TRUNCATE, 90, &h->err), 0);
+    assert_int_equal(harness_one(h, f->table, f->shape, 60, "\"pk.id\":1", row), TR_SINK_STALE);
+    assert_int_equal(harness_one(h, f->table, f->shape, 60, "\"pk.id\":2", row), TR_SINK_STALE);
+    assert_string_equal(redis_ask(f, "EXISTS shop:t:1 shop:t:2"), "0");
+    assert_string_equal(redis_ask(f, "GET tailrace:v:{shop:t:2}"), "0000000000000089d");
+    assert_true(atoi(redis_ask(f, "PTTL tailrace:v:{shop:t:1}")) > 50000);
+    assert_int_equal(harness_one(h, f->table, f->shape, 91, "\"pk.id\":1", row), TR_SINK_APPLIED);
+    assert_string_equal(redis_ask(f, "GET shop:t:1"), row);
+}
+
+struct second {
+    struct tr_sink_context context;
+    struct tr_sink *sink;
+    struct tr_sink_table table;
+    struct tr_sink_state state;
+};
+
+/* Another process, of that pipeline and with that template for shop.t, has looked at the store. */
+static void open_second(struct fixture *f, struct second *second, const char *pipeline,
+                        const struct tr_node *settings)
+{
+    *second = (struct second){
+        .context = {.pipeline = pipeline, .consumer = "redis", .settings = &f->settings},
+        .table = {.database = f->shape->database, .table = f->shape->table, .settings = settings}};
+    assert_int_equal(f->h.ops->open(&second->sink, &second->context, &f->h.err), 0);
+    assert_int_equal(f->h.ops->table(second->sink, &second->table, f->shape, &f->h.err), 0);
+    second->state.arena = &f->h.arena;
+    assert_int_equal(f->h.ops->load(second->sink, &second->state, &f->h.err), 0);
+}
+
+static int claim_second(struct fixture *f, struct second *second, const char *id)
+{
+    struct tr_sink_state *mine = &second->state;
+    mine->pipeline = second->context.pipeline;
+    mine->pipeline_id = id;
+    mine->consumer = second->context.consumer;
+    mine->generation = mine->format = 1;
+    tr_error_reset(&f->h.err);
+    return f->h.ops->claim(second->sink, mine, &f->h.err);
+}
+
+static void another_pipelines_rows_are_noticed(void **state)
+{
+    struct fixture *f = *state;
+    struct harness *h = &f->h;
+    struct tr_node key = {.type = TR_NODE_SCALAR, .key = "key", .text = "mine:{id}"};
+    const struct tr_node settings = {.type = TR_NODE_MAP, .child = &key};
+    struct second second;
+    assert_int_equal(harness_one(h, f->table, f->shape, 5, "\"pk.id\":1", "{}"), TR_SINK_APPLIED);
+    open_second(f, &second, "apart", &settings);
+    assert_int_equal(claim_second(f, &second, "1"), 0); /* no key is both's */
+    h->ops->close(second.sink);
+    open_second(f, &second, "other", NULL);
+    assert_false(second.state.marked);
+    assert_int_equal(claim_second(f, &second, "1"), TR_ESTATE);
+    assert_non_null(strstr(h->err.text, "shop.t"));
+    assert_non_null(strstr(h->err.text, "reset --to beginning --drop"));
+    tr_error_reset(&h->err);
+    assert_int_equal(h->ops->check(second.sink, &h->err), TR_ESTATE);
+    assert_string_equal(redis_ask(f, "EXISTS tailrace:store:other:redis"), "0");
+    /* What the message says to do. */
+    struct tr_sink_table *tables[] = {&second.table};
+    second.state.replace = true;
+    assert_int_equal(claim_second(f, &second, "1"), TR_ESTATE); /* a reset without --drop */
+    assert_int_equal(h->ops->drop(second.sink, tables, 1, &h->err), TR_OK);
+    assert_int_equal(claim_second(f, &second, "1"), 0);
+    assert_string_equal(redis_ask(f, "EXISTS shop:t:1 tailrace:v:{shop:t:1}"), "0");
+    assert_string_equal(redis_ask(f, "HGET tailrace:store:other:redis pipeline_id"), "1");
+    h->ops->close(second.sink);
+}
+
+static void the_second_to_claim_a_new_store_forgets_nothing(void **state)
+{
+    struct fixture *f = *state;
+    struct second first, later, foreign;
+    open_second(f, &first, "twice", NULL);
+    open_second(f, &later, "twice", NULL);
+    open_second(f, &foreign, "twice", NULL);
+    assert_int_equal(claim_second(f, &first, "1"), 0);
+    redis_ask(f, "HSET tailrace:store:twice:redis progress:[\"t\",\"i\",0] 7");
+    redis_ask(f, "HSET tailrace:store:twice:redis floor:[\"shop\",\"t\"] 9");
+    assert_int_equal(claim_second(f, &later, "1"), 0);
+    assert_int_equal(claim_second(f, &foreign, "2"), TR_ESTATE);
+    f->h.ops->load(later.sink, &later.state, &f->h.err);
+    assert_int_equal(later.state.progress_count, 1);
+    assert_int_equal(later.state.floor_count, 1);
+    assert_string_equal(later.state.pipeline_id, "1");
+    f->h.ops->close(first.sink);
+    f->h.ops->close(later.sink);
+    f->h.ops->close(foreign.sink);
+}
+
+static void numbers_of_killed_lanes_are_forgotten(void **state)
+{
+    struct fixture *f = *state;
+    struct harness *h = &f->h;
+    struct tr_sink_state loaded;
+    assert_int_equal(harness_one(h, f->table, f->shape, 5, "\"pk.id\":1", "{}"), TR_SINK_APPLIED);
+    const char *before = redis_ask(f, "HLEN tailrace:store:harness:redis");
+    int fields = atoi(before);
+    redis_ask(f, "HSET tailrace:store:harness:redis lane:00000000000000aa 1600000000000");
+    redis_ask(f, "HSET tailrace:store:harness:redis lane:00000000000000bb 12");
+    harness_load(h, &loaded);
+    assert_int_equal(atoi(redis_ask(f, "HLEN tailrace:store:harness:redis")), fields);
+    redis_ask(f, "CLIENT KILL TYPE normal SKIPME yes");
+    harness_add(h, f->table, f->shape, 6, "\"pk.id\":1", "{}");
+    assert_int_equal(harness_apply(h, 0), TR_ESTORE_RETRY);
+    assert_int_equal(harness_one(h, f->table, f->shape, 6, "\"pk.id\":1", "{}"), TR_SINK_APPLIED);
+    h->ops->lane_close(h->lane);
+    assert_int_equal(atoi(redis_ask(f, "HLEN tailrace:store:harness:redis")), fields - 1);
+    assert_int_equal(h->ops->lane_open(h->sink, 0, &h->lane, &h->err), 0);
+}
+
 int main(void)
 {
 #define ON_A_SERVER(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
@@ -509,6 +738,13 @@ int main(void)
         ON_A_SERVER(closing_leaves_the_runtimes_tables_alone),
         cmocka_unit_test(error_replies_by_what_can_be_done),
         cmocka_unit_test(urls),
+        ON_A_SERVER(a_key_stays_itself_when_columns_change),
+        ON_A_SERVER(a_new_key_replaces_the_old_one),
+        ON_A_SERVER(other_texts_are_another_key),
+        ON_A_SERVER(a_late_write_does_not_undo_a_floor),
+        ON_A_SERVER(another_pipelines_rows_are_noticed),
+        ON_A_SERVER(the_second_to_claim_a_new_store_forgets_nothing),
+        ON_A_SERVER(numbers_of_killed_lanes_are_forgotten),
     };
     signal(SIGPIPE, SIG_IGN); /* as the programs do */
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -47,7 +47,8 @@ static void assert_key(const struct tr_shape *shape, const char *template_text,
     tr_error_reset(&err);
     tr_buf_init(&out, 4096);
     assert_int_equal(rd_template_parse(&template, template_text, shape, &err), 0);
-    assert_int_equal(rd_template_key(&template, shape, tr_slice_of(record_key), &out, &err), 0);
+    assert_int_equal(rd_template_key(&template, shape, NULL, tr_slice_of(record_key), &out, &err),
+                     0);
     tr_buf_append_char(&out, '\0');
     assert_string_equal(out.data, expected);
     tr_buf_done(&out);
@@ -116,16 +117,19 @@ static void other_columns_are_poison(void **state)
     tr_buf_init(&out, 4096);
     assert_int_equal(rd_template_parse(&template, "{a}:{b}", f->two, &err), 0);
     const char *key = "{\"database\":\"shop\",\"table\":\"item\",\"pk.a\":5}";
-    assert_int_equal(rd_template_key(&template, f->two, tr_slice_of(key), &out, &err), TR_EPOISON);
+    assert_int_equal(rd_template_key(&template, f->two, NULL, tr_slice_of(key), &out, &err),
+                     TR_EPOISON);
     tr_error_reset(&err);
     key = "{\"database\":\"shop\",\"table\":\"item\",\"pk.b\":5,\"pk.a\":5}";
-    assert_int_equal(rd_template_key(&template, f->two, tr_slice_of(key), &out, &err), TR_EPOISON);
+    assert_int_equal(rd_template_key(&template, f->two, NULL, tr_slice_of(key), &out, &err),
+                     TR_EPOISON);
     assert_non_null(strstr(err.text, "pk.b"));
     rd_template_done(&template);
     tr_error_reset(&err);
     assert_int_equal(rd_template_parse(&template, "{b}", f->one, &err), 0);
     key = "{\"database\":\"shop\",\"table\":\"or:der\",\"pk.b\":null}";
-    assert_int_equal(rd_template_key(&template, f->one, tr_slice_of(key), &out, &err), TR_EPOISON);
+    assert_int_equal(rd_template_key(&template, f->one, NULL, tr_slice_of(key), &out, &err),
+                     TR_EPOISON);
     tr_buf_done(&out);
     rd_template_done(&template);
 }
