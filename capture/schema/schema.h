@@ -54,6 +54,10 @@ void tr_schema_ddl(struct tr_schema *schema, struct tr_slice database, struct tr
 /* The table was emptied or dropped at `version`: a DDL, behind which no old row is left. */
 void tr_schema_emptied(struct tr_schema *schema, struct tr_slice database, struct tr_slice table,
                        int64_t version);
+/* Whether the table, as its last row showed it, is keyed by a unique key: neither by a primary one
+ * nor by `key:`. False where no row was seen yet. */
+bool tr_schema_keyed_by_unique(const struct tr_schema *schema, struct tr_slice database,
+                               struct tr_slice table);
 /* Table ids mean nothing after a reconnect, ROTATE or server restart. */
 void tr_schema_forget_ids(struct tr_schema *schema);
 /* The topic of a captured table, by its rule or the template, valid for the schema's life;
