@@ -275,8 +275,10 @@ static int alter(struct statement_state *state, struct tr_error *err)
     for (uint32_t i = 0; rc == 0 && i < statement->table_count; i++) {
         struct tr_slice database = statement->tables[i].database;
         struct tr_slice table = statement->tables[i].table;
-        if (tr_statements_temporary(state, database, table))
+        if (tr_statements_temporary(state, database, table)) {
+            i += statement->renames ? 1 : 0;
             continue;
+        }
         tr_schema_ddl(state->reader->schema, database, table, state->version);
         if (is_risky(state, database, table))
             rc = mark(state, database, table, err);

@@ -269,11 +269,7 @@ bool tr_schema_keyed_by_unique(const struct tr_schema *schema, struct tr_slice d
                                struct tr_slice table)
 {
     const struct schema_known *known = find_known(schema, database, table);
-    if (known == NULL || known->current.table == NULL || known->current.shape == NULL ||
-        known->current.shape->key_count == 0)
-        return false;
-    bool given = known->settings != NULL && tr_node_get(known->settings, "key") != NULL;
-    return !given && known->current.table->primary_key_count == 0;
+    return known != NULL && known->captured && known->by_unique;
 }
 
 void tr_schema_forget_ids(struct tr_schema *schema)

@@ -54,8 +54,8 @@ void tr_schema_ddl(struct tr_schema *schema, struct tr_slice database, struct tr
 /* The table was emptied or dropped at `version`: a DDL, behind which no old row is left. */
 void tr_schema_emptied(struct tr_schema *schema, struct tr_slice database, struct tr_slice table,
                        int64_t version);
-/* Whether the table, as its last row showed it, is keyed by a unique key: neither by a primary one
- * nor by `key:`. False where no row was seen yet. */
+/* Whether the catalogue told, when the table's shape was made by this process, that its key is a
+ * unique key in place of a primary one. */
 bool tr_schema_keyed_by_unique(const struct tr_schema *schema, struct tr_slice database,
                                struct tr_slice table);
 /* Table ids mean nothing after a reconnect, ROTATE or server restart. */
