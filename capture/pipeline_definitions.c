@@ -230,25 +230,18 @@ static void note_dropped(struct tr_reader *reader, uint64_t hash)
         reader->dropped[reader->dropped_next++ % TR_READER_DROPPED] = hash;
 }
 
-/* Whether what an ALTER TABLE, harmless by its text, does to columns and keys isn't, in view of the
- * table's shapes. A table without a shape has no rows in topics. */
-static bool risky_for_shapes(struct statement_state *state, struct tr_slice database,
-                             struct tr_slice table)
+/* Whether what an ALTER TABLE, harmless by its text, does to columns isn't, in view of the table's
+ * shapes. */
+static bool columns_are_risky(struct statement_state *state, const struct tr_shape *newest)
 {
     const struct tr_statement *statement = &state->statement;
-    struct tr_reader *reader = state->reader;
-    const struct tr_shape *newest =
-        tr_control_shape_at(reader->control, database, table, state->version);
-    if (newest == NULL)
-        return false;
-    bool risky =
-        statement->key_dropped && tr_schema_keyed_by_unique(reader->schema, database, table);
+    bool risky = false;
     for (uint32_t i = 0; i < statement->column_count; i++) {
         if (!statement->columns[i].dropped)
             continue;
         const struct tr_shape_column *column = find_column(newest, statement->columns[i].name);
         risky = risky || (column != NULL && column->key);
-        note_dropped(reader, hash_column(newest, statement->columns[i].name));
+        note_dropped(state->reader, hash_column(newest, statement->columns[i].name));
     }
     for (uint32_t i = 0; i < statement->column_count; i++)
         if (!statement->columns[i].dropped && brings_back(state, newest, &statement->columns[i]))
@@ -256,14 +249,24 @@ static bool risky_for_shapes(struct statement_state *state, struct tr_slice data
     return risky;
 }
 
-/* What CREATE OR REPLACE throws away matters only where rows of it are known. */
-static bool is_risky(struct statement_state *state, struct tr_slice database, struct tr_slice table)
+/* A table without a shape has no rows in topics: what CREATE OR REPLACE throws away of it, and what
+ * happens to its columns and keys, doesn't matter. */
+static int is_risky(struct statement_state *state, struct tr_slice database, struct tr_slice table,
+                    bool *risky, struct tr_error *err)
 {
     const struct tr_statement *statement = &state->statement;
-    if (statement->replaces &&
-        tr_control_shape_at(state->reader->control, database, table, state->version) == NULL)
-        return false;
-    return risky_for_shapes(state, database, table) || statement->kind == TR_STATEMENT_ALTER_RISKY;
+    struct tr_reader *reader = state->reader;
+    const struct tr_shape *newest =
+        tr_control_shape_at(reader->control, database, table, state->version);
+    bool by_text = statement->kind == TR_STATEMENT_ALTER_RISKY;
+    *risky = by_text && !(statement->replaces && newest == NULL);
+    if (newest == NULL)
+        return 0;
+    if (columns_are_risky(state, newest))
+        *risky = true;
+    if (*risky || !statement->key_dropped)
+        return 0;
+    return tr_schema_key_lost(reader->schema, database, table, risky, err);
 }
 
 static int alter(struct statement_state *state, struct tr_error *err)
@@ -280,7 +283,9 @@ static int alter(struct statement_state *state, struct tr_error *err)
             continue;
         }
         tr_schema_ddl(state->reader->schema, database, table, state->version);
-        if (is_risky(state, database, table))
+        bool risky = false;
+        rc = is_risky(state, database, table, &risky, err);
+        if (rc == 0 && risky)
             rc = mark(state, database, table, err);
     }
     if (rc == 0 && statement->tables_unknown) {

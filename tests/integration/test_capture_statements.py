@@ -27,7 +27,7 @@ class Statements(tr.Case):
                 cursor.execute(one.replace("{s}", self.shop).replace("{o}", self.other))
 
     def anew(self, *tables):
-        """Both databases with these tables of the captured one, a row in each, and one elsewhere."""
+        """Both databases, with these tables and a row each, and a table elsewhere."""
         self.session("DROP DATABASE IF EXISTS {s}", "DROP DATABASE IF EXISTS {o}",
                      "CREATE DATABASE {s}", "CREATE DATABASE {o}",
                      "CREATE TABLE {o}.x (id INT PRIMARY KEY, a INT, b INT)",
@@ -128,8 +128,8 @@ class Statements(tr.Case):
 
     def test_temporary_tables_are_not_the_captured_ones(self):
         for wanted, *statements in (
-                ([], "ALTER TABLE t ADD x INT DEFAULT 5", "TRUNCATE t", "INSERT INTO t VALUES (1, 2)",
-                 "DROP TABLE t"),
+                ([], "ALTER TABLE t ADD x INT DEFAULT 5", "TRUNCATE t",
+                 "INSERT INTO t VALUES (1, 2)", "DROP TABLE t"),
                 ([], "ALTER TABLE t RENAME q", "ALTER TABLE q RENAME u", "TRUNCATE u",
                  "INSERT INTO u VALUES (1)"),
                 (["table-truncate u", "table-drop t"], "TRUNCATE u", "DROP TEMPORARY TABLE t",
@@ -146,10 +146,13 @@ class Statements(tr.Case):
         self.session("CREATE TABLE {s}.k (a INT NOT NULL, b INT NOT NULL, c INT NOT NULL, "
                      "UNIQUE u (a), UNIQUE v (b, c))", "INSERT INTO {s}.k VALUES (1, 2, 3)",
                      "CREATE TABLE {s}.p (a INT PRIMARY KEY, b INT NOT NULL, UNIQUE u (b))",
-                     "INSERT INTO {s}.p VALUES (1, 2)")
+                     "INSERT INTO {s}.p VALUES (1, 2)",
+                     "CREATE TABLE {s}.q (a INT NOT NULL, b INT, UNIQUE u (a), KEY v (b))",
+                     "INSERT INTO {s}.q VALUES (1, 2)")
         self.pipe.capture.start("--output", f"file:{path}", "--start", f"{start[0]}:{start[1]}")
-        tr.wait_until(lambda: path.exists() and path.read_text().count("\n") == 2, "two rows")
-        self.session("ALTER TABLE {s}.p DROP KEY u", "DROP INDEX u ON {s}.k")
+        tr.wait_until(lambda: path.exists() and path.read_text().count("\n") == 3, "three rows")
+        self.session("ALTER TABLE {s}.p DROP KEY u", "ALTER TABLE {s}.q DROP KEY v",
+                     "DROP INDEX u ON {s}.k")
         self.pipe.capture.wait_log("needs a snapshot")
         self.assertEqual(self.pipe.capture.stop(), 0)
         self.assertEqual(self.marks(self.pipe.capture.log_text()), {"k"})
