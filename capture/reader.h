@@ -4,7 +4,8 @@
  *     pipeline_reader.c      connecting, resuming, reconnecting, the loop
  *     pipeline_events.c      one event: place, groups, boundaries
  *     pipeline_rows.c        rows events into records
- *     pipeline_statements.c  statements: DDL, markers, savepoints
+ *     pipeline_statements.c  statements: row changes, savepoints, temporary tables
+ *     pipeline_definitions.c statements: DDL, markers
  *
  * All of it belongs to the reading thread, except where said otherwise. At the end of a group the
  * batch goes on offer (`batch` is NULL then) and is fetched again when the next one begins.
@@ -23,6 +24,7 @@
 #define TR_READER_DOMAINS_MAX 64
 #define TR_READER_COUNTERS 256
 #define TR_READER_TEMPORARIES 256
+#define TR_READER_DROPPED 256
 
 /* The newest GTID of each domain. */
 struct tr_reader_gtids {
@@ -33,7 +35,7 @@ struct tr_reader_gtids {
     size_t count;
 };
 
-/* A temporary table that a session keeps under a captured table's name. */
+/* A temporary table that a session keeps in a captured database. */
 struct tr_reader_temporary {
     uint32_t thread;
     uint64_t name; /* hash of both parts; 0 = free */
@@ -79,6 +81,9 @@ struct tr_reader {
     /* Only sessions that don't log rows have temporary tables in the log; the oldest makes room. */
     struct tr_reader_temporary temporaries[TR_READER_TEMPORARIES];
     size_t temporary_next;
+    uint64_t
+        dropped[TR_READER_DROPPED]; /* hashes of columns dropped and not added again; 0 = free */
+    size_t dropped_next;
     bool recheck_cascades; /* a statement may have made one */
     int64_t looked_us;     /* when the head was asked for, monotonic */
 };

@@ -18,12 +18,14 @@ static void skip_clause(struct tokens *tokens)
     }
 }
 
-static void skip_if_exists(struct tokens *tokens)
+/* Whether it was there. */
+static bool skip_if_exists(struct tokens *tokens)
 {
-    if (tokens_skip(tokens, "IF")) {
-        (void)tokens_skip(tokens, "NOT");
-        (void)tokens_skip(tokens, "EXISTS");
-    }
+    if (!tokens_skip(tokens, "IF"))
+        return false;
+    (void)tokens_skip(tokens, "NOT");
+    (void)tokens_skip(tokens, "EXISTS");
+    return true;
 }
 
 /*
@@ -31,12 +33,13 @@ static void skip_if_exists(struct tokens *tokens)
  * explicit NULL has a default of its own on some servers, and SERIAL, KEY and PRIMARY number or key
  * the rows.
  */
-static void read_definition(struct alter *alter, struct tokens *tokens)
+static void read_definition(struct alter *alter, struct tokens *tokens, bool maybe_there)
 {
     static const char *const harmful[] = {"NOT",     "AS",  "GENERATED", "ON",  "AUTO_INCREMENT",
                                           "PRIMARY", "KEY", "SERIAL",    "ROW", NULL};
     bool timestamp = false, null = false;
-    tokens_next(tokens); /* the column's name */
+    alter->column(alter->context, &tokens->now, false, maybe_there);
+    tokens_next(tokens);
     while (tokens->now.kind != TOKEN_END && !token_is_sign(&tokens->now, ',') &&
            !token_is_sign(&tokens->now, ')')) {
         struct token token = tokens->now;
@@ -61,16 +64,16 @@ static void read_definition(struct alter *alter, struct tokens *tokens)
 
 static void read_definitions(struct alter *alter, struct tokens *tokens)
 {
-    skip_if_exists(tokens);
+    bool maybe_there = skip_if_exists(tokens);
     if (!tokens_skip_sign(tokens, '(')) {
-        read_definition(alter, tokens);
+        read_definition(alter, tokens, maybe_there);
         return;
     }
     do {
         if (token_is_one_of(&tokens->now, (const char *const[]){"PRIMARY", "CONSTRAINT", "PERIOD",
                                                                 "UNIQUE", NULL}))
             alter->risky = true;
-        read_definition(alter, tokens);
+        read_definition(alter, tokens, maybe_there);
     } while (tokens_skip_sign(tokens, ','));
     skip_clause(tokens);
     (void)tokens_skip_sign(tokens, ')');
@@ -82,16 +85,14 @@ static void read_add(struct alter *alter, struct tokens *tokens)
                                           "FOREIGN", "CHECK", NULL};
     static const char *const risky[] = {"PRIMARY", "PARTITION", "PERIOD", "SYSTEM", NULL};
     if (tokens_skip(tokens, "CONSTRAINT")) {
-        skip_if_exists(tokens);
+        (void)skip_if_exists(tokens);
         static const char *const kinds[] = {"PRIMARY", "UNIQUE", "FOREIGN", "CHECK", NULL};
         if (!token_is_one_of(&tokens->now, kinds))
             tokens_next(tokens); /* its name */
     }
     if (token_is_one_of(&tokens->now, risky)) {
         alter->risky = true;
-    } else if (token_is(&tokens->now, "UNIQUE")) {
-        alter->key_change = true;
-    } else if (!token_is_one_of(&tokens->now, indexes)) {
+    } else if (!token_is(&tokens->now, "UNIQUE") && !token_is_one_of(&tokens->now, indexes)) {
         (void)tokens_skip(tokens, "COLUMN");
         read_definitions(alter, tokens);
         return;
@@ -111,6 +112,25 @@ static bool is_primary(const struct token *token)
     return token_is(&bare, "PRIMARY");
 }
 
+/* A name, or database.name. */
+static void read_table(struct tokens *tokens, struct token *database, struct token *table)
+{
+    *table = tokens->now;
+    tokens_next(tokens);
+    if (tokens_skip_sign(tokens, '.')) {
+        *database = *table;
+        *table = tokens->now;
+        tokens_next(tokens);
+    }
+}
+
+static void read_drop_column(struct alter *alter, struct tokens *tokens)
+{
+    (void)tokens_skip(tokens, "COLUMN");
+    (void)skip_if_exists(tokens);
+    alter->column(alter->context, &tokens->now, true, false);
+}
+
 static void read_drop(struct alter *alter, struct tokens *tokens)
 {
     static const char *const risky[] = {"PRIMARY", "PARTITION", "PERIOD", "SYSTEM", NULL};
@@ -119,12 +139,12 @@ static void read_drop(struct alter *alter, struct tokens *tokens)
         alter->risky = true;
     } else if (token_is_one_of(&tokens->now, keys)) {
         tokens_next(tokens);
-        skip_if_exists(tokens);
+        (void)skip_if_exists(tokens);
         if (is_primary(&tokens->now))
             alter->risky = true;
-        alter->key_change = true;
+        alter->key_dropped = true;
     } else if (!token_is(&tokens->now, "FOREIGN") && !token_is(&tokens->now, "CHECK")) {
-        alter->key_change = true; /* a column, which may be one of a key's */
+        read_drop_column(alter, tokens);
     }
     skip_clause(tokens);
 }
@@ -134,7 +154,7 @@ static void read_inner_alter(struct alter *alter, struct tokens *tokens)
 {
     if (!tokens_skip(tokens, "INDEX") && !tokens_skip(tokens, "KEY")) {
         (void)tokens_skip(tokens, "COLUMN");
-        skip_if_exists(tokens);
+        (void)skip_if_exists(tokens);
         tokens_next(tokens);
         bool known = tokens_skip(tokens, "SET") || tokens_skip(tokens, "DROP");
         if (!known || !token_is(&tokens->now, "DEFAULT"))
@@ -157,11 +177,20 @@ static void read_rename(struct alter *alter, struct tokens *tokens)
     if (!tokens_skip(tokens, "TO"))
         (void)tokens_skip(tokens, "AS");
     (void)tokens_skip_sign(tokens, '=');
-    alter->renamed_table = tokens->now;
-    tokens_next(tokens);
-    if (tokens_skip_sign(tokens, '.')) {
-        alter->renamed_database = alter->renamed_table;
-        alter->renamed_table = tokens->now;
+    read_table(tokens, &alter->renamed_database, &alter->renamed_table);
+    skip_clause(tokens);
+}
+
+/* EXCHANGE PARTITION p WITH TABLE u | CONVERT TABLE u TO … | CONVERT PARTITION p TO TABLE u;
+ * CONVERT TO CHARACTER SET has no table. */
+static void read_other_table(struct alter *alter, struct tokens *tokens)
+{
+    alter->risky = true;
+    while (tokens->now.kind != TOKEN_END && !token_is_sign(&tokens->now, ',')) {
+        if (tokens_skip(tokens, "TABLE")) {
+            read_table(tokens, &alter->other_database, &alter->other_table);
+            break;
+        }
         tokens_next(tokens);
     }
     skip_clause(tokens);
@@ -226,6 +255,8 @@ static void read_clause(struct alter *alter, struct tokens *tokens)
     else if ((tokens_skip(tokens, "ENABLE") || tokens_skip(tokens, "DISABLE")) &&
              tokens_skip(tokens, "KEYS"))
         skip_clause(tokens);
+    else if (tokens_skip(tokens, "EXCHANGE") || tokens_skip(tokens, "CONVERT"))
+        read_other_table(alter, tokens);
     else
         read_options(alter, tokens);
 }
@@ -242,7 +273,8 @@ static bool speaks_of_partitions(struct tokens tokens)
 
 void alter_read(struct alter *alter, struct tokens *tokens)
 {
-    *alter = (struct alter){.risky = speaks_of_partitions(*tokens)};
+    *alter = (struct alter){
+        .risky = speaks_of_partitions(*tokens), .column = alter->column, .context = alter->context};
     if (tokens_skip(tokens, "WAIT"))
         tokens_next(tokens);
     (void)tokens_skip(tokens, "NOWAIT");

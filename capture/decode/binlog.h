@@ -84,6 +84,9 @@ int tr_binlog_gtid_read(struct tr_binlog_gtid *gtid, const struct tr_binlog_even
 struct tr_binlog_query {
     uint32_t thread_id;
     uint16_t error_code;
+    /* The session has used temporary tables: set for every statement on one, but also for DROP
+     * TABLE always, and for what follows one in a stored procedure. */
+    bool used_temporary;
     struct tr_slice database; /* the default one */
     struct tr_slice text;
 };
@@ -92,6 +95,9 @@ struct tr_binlog_query {
 int tr_binlog_query_read(struct tr_binlog_query *query, const struct tr_binlog_event *event,
                          struct tr_buf *scratch, int64_t *inflated,
                          struct tr_error *err) TR_MUST_CHECK;
+/* EXECUTE_LOAD: a LOAD DATA that was logged as a statement. */
+int tr_binlog_load_read(struct tr_binlog_query *query, const struct tr_binlog_event *event,
+                        struct tr_error *err) TR_MUST_CHECK;
 
 /* ROTATE: the next file's name. */
 int tr_binlog_rotate_read(struct tr_slice *file, uint64_t *position,
@@ -187,7 +193,7 @@ bool tr_binlog_rows_complete(const struct tr_binlog_rows *rows);
 /* ---- statements ----------------------------------------------------------------------------- */
 
 enum tr_statement_kind {
-    TR_STATEMENT_OTHER, /* harmless for rows: CREATE TABLE, INDEX, GRANT, comments … */
+    TR_STATEMENT_OTHER, /* harmless for rows: CREATE TABLE, VIEW, GRANT, comments … */
     TR_STATEMENT_BEGIN,
     TR_STATEMENT_COMMIT,
     TR_STATEMENT_ROLLBACK,
@@ -202,20 +208,34 @@ enum tr_statement_kind {
     TR_STATEMENT_DML,           /* tables: a row change that came as a statement */
 };
 
-#define TR_STATEMENT_TABLES_MAX 64
+struct tr_statement_table {
+    struct tr_slice database, table; /* unquoted; the default database filled in */
+};
 
+/* A column that an ALTER TABLE adds or drops. */
+struct tr_statement_column {
+    struct tr_slice name; /* unquoted */
+    bool dropped;
+    bool maybe_there; /* ADD … IF NOT EXISTS */
+};
+
+/* Lists and names lie in the arena, NUL behind each name. */
 struct tr_statement {
     enum tr_statement_kind kind;
     struct tr_slice name; /* of a savepoint, unquoted */
     bool temporary;       /* DROP/CREATE TEMPORARY */
-    /* ALTER_SAFE, but a key other than the primary one, or a column of it, may have come or gone:
-     * risky where such a key is the table's key. */
-    bool key_change;
-    bool tables_unknown; /* DML or DDL whose tables could not be told: treat as any table */
-    struct {
-        struct tr_slice database, table; /* unquoted into `arena`; default database filled in */
-    } tables[TR_STATEMENT_TABLES_MAX];
-    uint32_t table_count;
+    /* Defines what holds or shows data, and carries no password: may be told in the history. */
+    bool history;
+    bool replaces;    /* CREATE OR REPLACE of a table */
+    bool renames;     /* tables come in pairs: the old name, the new one */
+    bool key_dropped; /* ALTER_SAFE, but a key other than the primary one may be gone */
+    /* Not all tables could be told: treat as any table of the default database, and of those that
+     * `tables` name. */
+    bool tables_unknown;
+    struct tr_statement_table *tables;
+    uint32_t table_count, table_room;
+    struct tr_statement_column *columns;
+    uint32_t column_count, column_room;
 };
 
 /* A tokenizer, no parser: recognises the few statements that remove, move or rewrite rows.

@@ -121,21 +121,32 @@ int tr_binlog_gtid_read(struct tr_binlog_gtid *gtid, const struct tr_binlog_even
 }
 
 /*
- * | u32 thread | u32 seconds | u8 database length | u16 error | u16 status length |
- * | status variables | database | NUL | text, or compressed text |
+ * | u32 thread | u32 seconds | u8 database length | u16 error | u16 status length | `more` bytes |
+ * | status variables | database | NUL | …
  */
+static void read_query_head(struct tr_binlog_query *query, const struct tr_binlog_event *event,
+                            size_t more, struct cursor *cursor)
+{
+    enum { THREAD_SPECIFIC = 0x0004 };
+    *cursor = (struct cursor){event->body, event->body + event->body_length, false};
+    query->used_temporary = (event->flags & THREAD_SPECIFIC) != 0;
+    query->thread_id = cursor_u32(cursor);
+    cursor_take(cursor, 4);
+    uint8_t database_length = cursor_u8(cursor);
+    query->error_code = cursor_u16(cursor);
+    uint16_t status_length = cursor_u16(cursor);
+    cursor_take(cursor, more);
+    cursor_take(cursor, status_length);
+    query->database = cursor_slice(cursor, database_length);
+    cursor_take(cursor, 1);
+}
+
+/* The head, and text or compressed text. */
 int tr_binlog_query_read(struct tr_binlog_query *query, const struct tr_binlog_event *event,
                          struct tr_buf *scratch, int64_t *inflated, struct tr_error *err)
 {
-    struct cursor cursor = {event->body, event->body + event->body_length, false};
-    query->thread_id = cursor_u32(&cursor);
-    cursor_take(&cursor, 4);
-    uint8_t database_length = cursor_u8(&cursor);
-    query->error_code = cursor_u16(&cursor);
-    uint16_t status_length = cursor_u16(&cursor);
-    cursor_take(&cursor, status_length);
-    query->database = cursor_slice(&cursor, database_length);
-    cursor_take(&cursor, 1);
+    struct cursor cursor;
+    read_query_head(query, event, 0, &cursor);
     *inflated = 0;
     if (cursor.bad)
         return damaged(err, event, "query");
@@ -147,6 +158,19 @@ int tr_binlog_query_read(struct tr_binlog_query *query, const struct tr_binlog_e
     if (tr_compress_inflate(&cursor, scratch, inflated, err) != 0)
         return damaged(err, event, "compressed query");
     query->text = (struct tr_slice){scratch->length == 0 ? "" : scratch->data, scratch->length};
+    return 0;
+}
+
+/* The head with | u32 file id | u32, u32 file name's place | u8 duplicates | in it, and the text.
+ */
+int tr_binlog_load_read(struct tr_binlog_query *query, const struct tr_binlog_event *event,
+                        struct tr_error *err)
+{
+    struct cursor cursor;
+    read_query_head(query, event, 4 + 4 + 4 + 1, &cursor);
+    if (cursor.bad)
+        return damaged(err, event, "load");
+    query->text = cursor_slice(&cursor, cursor_left(&cursor));
     return 0;
 }
 

@@ -1,4 +1,6 @@
 /* statement.c - what a statement does to rows. See binlog.h. */
+#include <strings.h>
+
 #include "alter.h"
 #include "binlog.h"
 
@@ -10,12 +12,17 @@ struct reader {
     struct tr_error *err;
 };
 
+static int no_memory(struct reader *reader)
+{
+    return tr_error_set(reader->err, TR_ENOMEM, "no memory for a statement's names");
+}
+
 /* Copies a name without its quotes, doubled ones made single. */
 static int unquote(struct reader *reader, struct tr_slice text, struct tr_slice *out)
 {
     char *to = tr_arena_alloc(reader->arena, text.length + 1);
     if (to == NULL)
-        return tr_error_set(reader->err, TR_ENOMEM, "no memory for a statement's names");
+        return no_memory(reader);
     char quote = text.length >= 2 ? text.data[0] : '\0';
     bool quoted = quote == '`' || quote == '"' || quote == '\'';
     size_t end = quoted ? text.length - 1 : text.length, length = 0;
@@ -29,24 +36,41 @@ static int unquote(struct reader *reader, struct tr_slice text, struct tr_slice 
     return 0;
 }
 
+/* Makes room for one more item behind `count`; NULL when there is no memory. */
+static void *grow(struct reader *reader, void *items, uint32_t count, uint32_t *room, size_t bytes)
+{
+    if (count < *room)
+        return items;
+    uint32_t more = *room == 0 ? 8 : *room * 2;
+    void *grown = tr_arena_alloc(reader->arena, more * bytes);
+    if (grown == NULL)
+        return NULL;
+    if (count > 0)
+        memcpy(grown, items, count * bytes);
+    *room = more;
+    return grown;
+}
+
 static int add_table(struct reader *reader, struct tr_slice database, struct tr_slice table)
 {
     struct tr_statement *statement = reader->statement;
-    if (statement->table_count == TR_STATEMENT_TABLES_MAX) {
-        statement->tables_unknown = true;
-        return 0;
-    }
-    uint32_t index = statement->table_count++;
-    if (unquote(reader, database, &statement->tables[index].database) != 0 ||
-        unquote(reader, table, &statement->tables[index].table) != 0)
+    struct tr_statement_table *tables = grow(reader, statement->tables, statement->table_count,
+                                             &statement->table_room, sizeof(*tables));
+    if (tables == NULL)
+        return no_memory(reader);
+    statement->tables = tables;
+    tables += statement->table_count++;
+    if (unquote(reader, database, &tables->database) != 0 ||
+        unquote(reader, table, &tables->table) != 0)
         return reader->err->code;
     return 0;
 }
 
-/* name | database.name */
+/* name | .name | database.name */
 static int read_table(struct reader *reader)
 {
     struct tokens *tokens = &reader->tokens;
+    (void)tokens_skip_sign(tokens, '.');
     struct token first = tokens->now;
     if (!token_is_name(&first)) {
         reader->statement->tables_unknown = true;
@@ -173,10 +197,10 @@ static int read_drop_index(struct reader *reader)
     struct tr_slice name;
     if (unquote(reader, tokens->now.text, &name) != 0)
         return reader->err->code;
-    bool primary = tr_slice_equal(name, TR_SLICE("PRIMARY"));
+    bool primary = name.length == 7 && strncasecmp(name.data, "PRIMARY", 7) == 0;
     tokens_next(tokens);
     (void)tokens_skip(tokens, "ON");
-    reader->statement->key_change = true;
+    reader->statement->key_dropped = true;
     return set_table(reader, primary ? TR_STATEMENT_ALTER_RISKY : TR_STATEMENT_ALTER_SAFE);
 }
 
@@ -184,19 +208,23 @@ static int read_drop(struct reader *reader)
 {
     struct tokens *tokens = &reader->tokens;
     reader->statement->temporary = tokens_skip(tokens, "TEMPORARY");
-    if (tokens_skip(tokens, "TABLE") || tokens_skip(tokens, "TABLES") ||
-        tokens_skip(tokens, "SEQUENCE"))
+    if (tokens_skip(tokens, "TABLE") || tokens_skip(tokens, "TABLES"))
         return set_tables(reader, TR_STATEMENT_DROP_TABLE);
+    if (tokens_skip(tokens, "SEQUENCE")) /* its one row is no data */
+        return set_tables(reader, TR_STATEMENT_ALTER_SAFE);
     if (tokens_skip(tokens, "DATABASE") || tokens_skip(tokens, "SCHEMA"))
         return set_database(reader);
     return tokens_skip(tokens, "INDEX") ? read_drop_index(reader) : 0;
 }
 
-/* CREATE TABLE … SELECT fills the table; with row logging the log has no SELECT but row events. */
+/* CREATE TABLE … SELECT, or VALUES (…), fills the table; with row logging the log has no SELECT but
+ * row events. A partition has VALUES too, but LESS THAN, or IN, behind it. */
 static bool has_select(struct tokens tokens)
 {
-    for (; tokens.now.kind != TOKEN_END; tokens_next(&tokens)) {
-        if (token_is(&tokens.now, "SELECT"))
+    while (tokens.now.kind != TOKEN_END) {
+        bool values = token_is(&tokens.now, "VALUES"), select = token_is(&tokens.now, "SELECT");
+        tokens_next(&tokens);
+        if (select || (values && token_is_sign(&tokens.now, '(')))
             return true;
     }
     return false;
@@ -211,33 +239,66 @@ static int read_create_index(struct reader *reader)
     return set_table(reader, TR_STATEMENT_ALTER_SAFE);
 }
 
+static int read_create_table(struct reader *reader, bool replace)
+{
+    if (reader->statement->temporary)
+        return set_table(reader, TR_STATEMENT_OTHER);
+    if (has_select(reader->tokens))
+        return set_table(reader, TR_STATEMENT_DML);
+    reader->statement->replaces = replace;
+    return replace ? set_table(reader, TR_STATEMENT_ALTER_RISKY) : 0;
+}
+
 static int read_create(struct reader *reader)
 {
     struct tokens *tokens = &reader->tokens;
     bool replace = tokens_skip(tokens, "OR") && tokens_skip(tokens, "REPLACE");
     reader->statement->temporary = tokens_skip(tokens, "TEMPORARY");
-    if (tokens_skip(tokens, "TABLE") || tokens_skip(tokens, "SEQUENCE")) {
-        if (reader->statement->temporary)
-            return set_table(reader, TR_STATEMENT_OTHER);
-        if (replace)
-            return set_table(reader, TR_STATEMENT_ALTER_RISKY);
-        return has_select(*tokens) ? set_table(reader, TR_STATEMENT_DML) : 0;
-    }
+    if (tokens_skip(tokens, "TABLE") || tokens_skip(tokens, "SEQUENCE"))
+        return read_create_table(reader, replace);
     if (replace && (tokens_skip(tokens, "DATABASE") || tokens_skip(tokens, "SCHEMA")))
         return set_database(reader);
-    if (tokens_skip(tokens, "UNIQUE")) {
-        reader->statement->key_change = true;
-        return read_create_index(reader);
+    static const char *const indexes[] = {"INDEX", "UNIQUE", "FULLTEXT", "SPATIAL", NULL};
+    if (!token_is_one_of(&tokens->now, indexes))
+        return 0;
+    reader->statement->key_dropped = replace;
+    return read_create_index(reader);
+}
+
+static void add_column(void *context, const struct token *name, bool dropped, bool maybe_there)
+{
+    struct reader *reader = context;
+    struct tr_statement *statement = reader->statement;
+    struct tr_statement_column *columns = grow(reader, statement->columns, statement->column_count,
+                                               &statement->column_room, sizeof(*columns));
+    if (columns == NULL) {
+        (void)no_memory(reader);
+        return;
     }
-    static const char *const indexes[] = {"INDEX", "FULLTEXT", "SPATIAL", NULL};
-    return token_is_one_of(&tokens->now, indexes) ? read_create_index(reader) : 0;
+    statement->columns = columns;
+    columns += statement->column_count;
+    if (unquote(reader, name->text, &columns->name) != 0)
+        return;
+    columns->dropped = dropped;
+    columns->maybe_there = maybe_there;
+    statement->column_count++;
+}
+
+/* A table that ALTER TABLE names besides its own; none when the token is the end. */
+static int add_altered(struct reader *reader, const struct token *database,
+                       const struct token *table)
+{
+    if (table->kind == TOKEN_END)
+        return 0;
+    return add_table(reader, database->kind != TOKEN_END ? database->text : reader->database,
+                     table->text);
 }
 
 static int read_alter(struct reader *reader)
 {
     struct tokens *tokens = &reader->tokens;
     struct tr_statement *statement = reader->statement;
-    struct alter alter;
+    struct alter alter = {.column = add_column, .context = reader};
     (void)tokens_skip(tokens, "ONLINE");
     bool ignore = tokens_skip(tokens, "IGNORE"); /* drops rows that break a new key */
     if (!tokens_skip(tokens, "TABLE"))
@@ -245,14 +306,14 @@ static int read_alter(struct reader *reader)
     if (set_table(reader, TR_STATEMENT_ALTER_RISKY) != 0)
         return reader->err->code;
     alter_read(&alter, tokens);
-    statement->key_change = alter.key_change;
+    statement->key_dropped = alter.key_dropped;
     if (!alter.risky && !ignore && !statement->tables_unknown)
         statement->kind = TR_STATEMENT_ALTER_SAFE;
-    if (alter.renamed_table.kind == TOKEN_END)
-        return 0;
-    bool other = alter.renamed_database.kind != TOKEN_END;
-    return add_table(reader, other ? alter.renamed_database.text : reader->database,
-                     alter.renamed_table.text);
+    statement->renames = alter.renamed_table.kind != TOKEN_END;
+    if (add_altered(reader, &alter.renamed_database, &alter.renamed_table) != 0 ||
+        add_altered(reader, &alter.other_database, &alter.other_table) != 0)
+        return reader->err->code;
+    return reader->err->code; /* a column may have found no memory */
 }
 
 /* RENAME TABLE a [WAIT n | NOWAIT] TO b, …: both names. */
@@ -262,6 +323,7 @@ static int read_rename(struct reader *reader)
     if (!tokens_skip(tokens, "TABLE") && !tokens_skip(tokens, "TABLES"))
         return 0;
     reader->statement->kind = TR_STATEMENT_ALTER_RISKY;
+    reader->statement->renames = true;
     skip_if_exists(tokens);
     do {
         if (read_table(reader) != 0)
@@ -312,8 +374,8 @@ static int read_update(struct reader *reader)
     skip_modifiers(tokens);
     if (set_table(reader, TR_STATEMENT_DML) != 0)
         return reader->err->code;
-    if (token_is(&tokens->now, "PARTITION"))
-        return 0;
+    if (tokens_skip(tokens, "PARTITION"))
+        tokens_skip_group(tokens);
     (void)tokens_skip(tokens, "AS");
     if (!token_is(&tokens->now, "SET"))
         tokens_next(tokens); /* an alias */
@@ -322,13 +384,14 @@ static int read_update(struct reader *reader)
     return 0;
 }
 
-/* DELETE FROM table …; the forms of several tables are not told apart. */
+/* DELETE [HISTORY] FROM table …; the forms of several tables are not told apart. */
 static int read_delete(struct reader *reader)
 {
     struct tokens *tokens = &reader->tokens;
-    static const char *const single[] = {"WHERE", "ORDER",     "LIMIT", "PARTITION",
-                                         "FOR",   "RETURNING", NULL};
+    static const char *const single[] = {"WHERE", "ORDER",     "LIMIT",  "PARTITION",
+                                         "FOR",   "RETURNING", "BEFORE", NULL};
     skip_modifiers(tokens);
+    (void)tokens_skip(tokens, "HISTORY");
     if (!tokens_skip(tokens, "FROM"))
         return set_unknown_dml(reader);
     if (set_table(reader, TR_STATEMENT_DML) != 0)
@@ -349,6 +412,47 @@ static int read_load(struct reader *reader)
     return set_table(reader, TR_STATEMENT_DML);
 }
 
+/* Whether a function of a named database is called: what it changes can't be told. */
+static bool calls_qualified(struct tokens tokens)
+{
+    while (tokens.now.kind != TOKEN_END) {
+        bool name = token_is_name(&tokens.now);
+        tokens_next(&tokens);
+        if (!name || !tokens_skip_sign(&tokens, '.') || !token_is_name(&tokens.now))
+            continue;
+        tokens_next(&tokens);
+        if (token_is_sign(&tokens.now, '('))
+            return true;
+    }
+    return false;
+}
+
+static bool has_database(const struct tr_statement *statement, struct tr_slice name)
+{
+    for (uint32_t i = 0; i < statement->table_count; i++)
+        if (tr_slice_equal(statement->tables[i].database, name))
+            return true;
+    return false;
+}
+
+/* Whatever stands in front of a dot may be a database: each is added, without a table. */
+static int add_qualifiers(struct reader *reader, struct tokens tokens)
+{
+    while (tokens.now.kind != TOKEN_END) {
+        struct token first = tokens.now;
+        tokens_next(&tokens);
+        if (!token_is_name(&first) || !token_is_sign(&tokens.now, '.'))
+            continue;
+        struct tr_slice name;
+        if (unquote(reader, first.text, &name) != 0)
+            return reader->err->code;
+        if (!has_database(reader->statement, name) &&
+            add_table(reader, first.text, TR_SLICE("")) != 0)
+            return reader->err->code;
+    }
+    return 0;
+}
+
 static const struct {
     const char *word;
     int (*read)(struct reader *reader);
@@ -363,16 +467,105 @@ static const struct {
     {"VALUES", set_unknown_dml},
 };
 
+/* ---- the history of statements ----------------------------------------------------------------
+ */
+
+/* DEFINER = name[@host] | CURRENT_USER[()] */
+static void skip_definer(struct tokens *tokens)
+{
+    (void)tokens_skip_sign(tokens, '=');
+    tokens_next(tokens);
+    if (tokens_skip_sign(tokens, '@'))
+        tokens_next(tokens);
+    else if (token_is_sign(&tokens->now, '('))
+        tokens_skip_group(tokens);
+}
+
+/* What may stand between CREATE, ALTER, … and the kind of object. */
+static void skip_object_modifiers(struct tokens *tokens)
+{
+    static const char *const plain[] = {"OR",     "REPLACE",  "TEMPORARY", "ONLINE", "IGNORE",
+                                        "UNIQUE", "FULLTEXT", "SPATIAL",   NULL};
+    for (;;) {
+        if (token_is_one_of(&tokens->now, plain)) {
+            tokens_next(tokens);
+        } else if (tokens_skip(tokens, "DEFINER")) {
+            skip_definer(tokens);
+        } else if (tokens_skip(tokens, "ALGORITHM")) {
+            (void)tokens_skip_sign(tokens, '=');
+            tokens_next(tokens);
+        } else if (tokens_skip(tokens, "SQL")) {
+            (void)tokens_skip(tokens, "SECURITY");
+            tokens_next(tokens);
+        } else {
+            return;
+        }
+    }
+}
+
+/* Tables that lie on another server tell how to log in there. */
+static bool tells_a_login(struct tokens tokens)
+{
+    static const char *const options[] = {"CONNECTION", "OPTION_LIST", NULL};
+    static const char *const engines[] = {"FEDERATED", "CONNECT", "SPIDER", NULL};
+    while (tokens.now.kind != TOKEN_END) {
+        bool option = token_is_one_of(&tokens.now, options);
+        bool engine = token_is(&tokens.now, "ENGINE");
+        tokens_next(&tokens);
+        if (!option && !engine)
+            continue;
+        (void)tokens_skip_sign(&tokens, '=');
+        bool text = tokens.now.kind == TOKEN_STRING || tokens.now.kind == TOKEN_NAME_STRING;
+        if ((option && text) || (engine && token_is_one_of(&tokens.now, engines)))
+            return true;
+    }
+    return false;
+}
+
+/* CREATE, ALTER, DROP, RENAME and TRUNCATE of what holds or shows data; never of accounts, nor of
+ * what has a body that may speak of them: those carry passwords. */
+static bool is_history(struct tokens tokens)
+{
+    static const char *const verbs[] = {"CREATE", "ALTER", "DROP", "RENAME", NULL};
+    static const char *const objects[] = {"TABLE", "TABLES",   "DATABASE", "SCHEMA",
+                                          "INDEX", "SEQUENCE", "VIEW",     NULL};
+    if (token_is(&tokens.now, "TRUNCATE"))
+        return true;
+    if (!token_is_one_of(&tokens.now, verbs))
+        return false;
+    tokens_next(&tokens);
+    skip_object_modifiers(&tokens);
+    return token_is_one_of(&tokens.now, objects) && !tells_a_login(tokens);
+}
+
 /* SET STATEMENT name = value, … FOR statement */
 static void skip_set_statement(struct tokens *tokens)
 {
     struct tokens ahead = *tokens;
     if (!tokens_skip(&ahead, "SET") || !tokens_skip(&ahead, "STATEMENT"))
         return;
-    while (ahead.now.kind != TOKEN_END && !token_is(&ahead.now, "FOR"))
-        tokens_next(&ahead);
+    while (ahead.now.kind != TOKEN_END && !token_is(&ahead.now, "FOR")) {
+        if (token_is_sign(&ahead.now, '('))
+            tokens_skip_group(&ahead);
+        else
+            tokens_next(&ahead);
+    }
     tokens_next(&ahead);
     *tokens = ahead;
+}
+
+static int read_statement(struct reader *reader)
+{
+    if (token_is_sign(&reader->tokens.now, '('))
+        return set_unknown_dml(reader);
+    struct token first = reader->tokens.now;
+    for (size_t i = 0; i < sizeof(statements) / sizeof(statements[0]); i++) {
+        if (token_is(&first, statements[i].word)) {
+            tokens_next(&reader->tokens);
+            return statements[i].read(reader);
+        }
+    }
+    return 0;
 }
 
 int tr_statement_read(struct tr_statement *statement, struct tr_slice text,
@@ -380,20 +573,15 @@ int tr_statement_read(struct tr_statement *statement, struct tr_slice text,
 {
     struct reader reader = {
         .statement = statement, .database = database, .arena = arena, .err = err};
-    statement->kind = TR_STATEMENT_OTHER;
-    statement->name = (struct tr_slice){"", 0};
-    statement->temporary = statement->tables_unknown = statement->key_change = false;
-    statement->table_count = 0;
+    *statement = (struct tr_statement){.kind = TR_STATEMENT_OTHER, .name = TR_SLICE("")};
     tokens_open(&reader.tokens, text);
     skip_set_statement(&reader.tokens);
-    if (token_is_sign(&reader.tokens.now, '('))
-        return set_unknown_dml(&reader);
-    struct token first = reader.tokens.now;
-    for (size_t i = 0; i < sizeof(statements) / sizeof(statements[0]); i++) {
-        if (token_is(&first, statements[i].word)) {
-            tokens_next(&reader.tokens);
-            return statements[i].read(&reader);
-        }
-    }
-    return 0;
+    struct tokens begin = reader.tokens;
+    statement->history = is_history(begin);
+    int rc = read_statement(&reader);
+    if (rc != 0 || statement->kind != TR_STATEMENT_DML)
+        return rc;
+    if (calls_qualified(reader.tokens))
+        statement->tables_unknown = true;
+    return statement->tables_unknown ? add_qualifiers(&reader, begin) : 0;
 }

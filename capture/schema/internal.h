@@ -27,6 +27,7 @@ struct schema_known {
     char *topic;                    /* NULL until it is needed */
     int64_t ddl_version;            /* the newest DDL seen, -1 = none */
     int64_t emptied_version;        /* the newest TRUNCATE or DROP seen, -1 = none */
+    bool by_unique;                 /* keyed by a unique key, as the catalogue told */
     bool stale;                     /* a DDL came: look again at the next table map */
     struct tr_arena arena;          /* of `current` */
     struct tr_slice raw;            /* the table map's body, in `arena` */

@@ -265,6 +265,27 @@ void tr_schema_emptied(struct tr_schema *schema, struct tr_slice database, struc
         known->emptied_version = version;
 }
 
+int tr_schema_key_lost(struct tr_schema *schema, struct tr_slice database, struct tr_slice table,
+                       bool *lost, struct tr_error *err)
+{
+    struct schema_known *known = find_known(schema, database, table);
+    *lost = false;
+    if (known == NULL || !known->captured || !known->by_unique || known->current.table == NULL)
+        return 0;
+    const struct tr_shape *shape = known->current.shape;
+    uint32_t found[SCHEMA_KEY_MAX], key[SCHEMA_KEY_MAX];
+    uint32_t found_count = 0, count = 0;
+    bool same;
+    int rc = tr_source_refine(schema->source, known->current.table, &same, found, SCHEMA_KEY_MAX,
+                              &found_count, err);
+    if (rc != 0 || !same)
+        return rc;
+    rc = schema_key_choose(known, known->current.table, found, found_count, key, &count, err);
+    *lost = rc == 0 && (found_count == 0 || count != shape->key_count ||
+                        memcmp(key, shape->key, count * sizeof(key[0])) != 0);
+    return rc;
+}
+
 void tr_schema_forget_ids(struct tr_schema *schema)
 {
     schema->last = NULL;

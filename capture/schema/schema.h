@@ -54,6 +54,10 @@ void tr_schema_ddl(struct tr_schema *schema, struct tr_slice database, struct tr
 /* The table was emptied or dropped at `version`: a DDL, behind which no old row is left. */
 void tr_schema_emptied(struct tr_schema *schema, struct tr_slice database, struct tr_slice table,
                        int64_t version);
+/* A unique key of the table was dropped: asks the catalogue whether it was the one that its rows
+ * are told apart by, where that is known. Else a changed key shows at the next row. */
+int tr_schema_key_lost(struct tr_schema *schema, struct tr_slice database, struct tr_slice table,
+                       bool *lost, struct tr_error *err) TR_MUST_CHECK;
 /* Table ids mean nothing after a reconnect, ROTATE or server restart. */
 void tr_schema_forget_ids(struct tr_schema *schema);
 /* The topic of a captured table, by its rule or the template, valid for the schema's life;

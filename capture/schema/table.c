@@ -151,6 +151,7 @@ static int make_shape(struct tr_schema *schema, struct schema_known *known,
         tr_source_refine(schema->source, table, &same, found, SCHEMA_KEY_MAX, &found_count, err);
     if (rc == 0 && !same && older != NULL)
         inherit(table, older);
+    known->by_unique = rc == 0 && found_count > 0;
     if (rc == 0)
         rc = schema_key_choose(known, table, found, found_count, key, &count, err);
     if (rc != 0)

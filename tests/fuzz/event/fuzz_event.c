@@ -133,7 +133,8 @@ static void on_query(struct fuzz *fuzz, const struct tr_binlog_event *event)
     if (tr_binlog_query_read(&query, event, &fuzz->scratch, &inflated, &err) != 0)
         return;
     CHECK(tr_statement_read(&statement, query.text, query.database, &fuzz->arena, &err) == 0);
-    CHECK(statement.table_count <= TR_STATEMENT_TABLES_MAX);
+    CHECK(statement.table_count <= statement.table_room);
+    CHECK(statement.column_count <= statement.column_room);
 }
 
 static void on_event(struct fuzz *fuzz, const struct tr_binlog_event *event)
