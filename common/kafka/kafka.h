@@ -61,8 +61,8 @@ int tr_kafka_producer_new(struct tr_kafka_producer **out,
                           struct tr_error *err) TR_MUST_CHECK;
 /* Purges what is in flight (delivered is called for it) and frees; NULL does nothing. */
 void tr_kafka_producer_free(struct tr_kafka_producer *producer);
-/* 0; TR_EKAFKA_RETRY when the queue is full (poll, then try again); TR_ELIMIT too large; else
- * fatal. Any thread. */
+/* 0; TR_EKAFKA_RETRY when the queue is full (poll, then try again); TR_ELIMIT too large, also for
+ * the whole queue; else fatal. Any thread. */
 int tr_kafka_producer_send(struct tr_kafka_producer *producer, const struct tr_kafka_out *out,
                            struct tr_error *err) TR_MUST_CHECK;
 /* Serves delivery callbacks for up to timeout_ms; returns how many events were served. */
@@ -93,7 +93,10 @@ struct tr_kafka_topic_spec {
 struct tr_kafka_topic_info {
     bool exists;
     int32_t partitions;
-    int64_t message_bytes_max; /* max.message.bytes, 0 when unknown */
+    int32_t replication;           /* of partition 0; 0 when unknown */
+    int64_t message_bytes_max;     /* max.message.bytes, 0 when unknown */
+    int64_t min_compaction_lag_ms; /* min.compaction.lag.ms, -1 when unknown */
+    int64_t delete_retention_ms;   /* delete.retention.ms, -1 when unknown */
     char cleanup_policy[32];
 };
 
