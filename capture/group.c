@@ -167,7 +167,7 @@ int tr_group_savepoint(struct tr_group *group, struct tr_slice name, const struc
                 ? NULL
                 : realloc(group->savepoints, capacity * sizeof(*group->savepoints));
         if (grown == NULL)
-            return tr_error_set(err, TR_ELIMIT, "a transaction with more than %d savepoints",
+            return tr_error_set(err, TR_ESOURCE, "a transaction with more than %d savepoints",
                                 SAVEPOINTS_MAX);
         group->savepoints = grown;
         group->savepoint_capacity = capacity;

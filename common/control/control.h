@@ -16,6 +16,10 @@
 #include "buf.h"
 
 #define TR_CONTROL_FORMAT 1
+/* A MariaDB GTID set of 64 domains ("4294967295-4294967295-18446744073709551615," each), and NUL.
+ */
+#define TR_GTID_DOMAINS_MAX 64
+#define TR_GTID_SET_BYTES (TR_GTID_DOMAINS_MAX * 43 + 1)
 
 /* ---- names ---------------------------------------------------------------------------------- */
 
@@ -121,8 +125,8 @@ struct tr_checkpoint {
     uint64_t offset; /* 64-bit place in the file as it is on disk */
     int64_t base;    /* versions: base at this offset, inflation of the file so far included */
     int64_t version; /* of the group end: base + offset */
-    char gtid[256];  /* GTID set of all that was read */
-    int64_t ts;      /* seconds, of the last group */
+    char gtid[TR_GTID_SET_BYTES]; /* of all that was read */
+    int64_t ts;                   /* seconds, of the last group */
     struct tr_needs_snapshot *needs_snapshot;
     uint32_t needs_snapshot_count;
 };
