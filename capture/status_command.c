@@ -45,6 +45,25 @@ static bool ask_process(const struct tr_capture *config, struct tr_buf *out)
     return rc == 0 && status == 200;
 }
 
+/* Without an address nobody can tell a running capture from a stopped one. */
+static void say_state(struct tr_status *status, const struct tr_capture *config,
+                      const struct tr_error *source)
+{
+    char text[300] = "", trouble[300];
+    const char *listen = config->capture.http_listen;
+    bool asked = listen != NULL && listen[0] != '\0';
+    if (source->code != 0)
+        (void)tr_error_format(source, text, sizeof(text));
+    if (asked)
+        snprintf(trouble, sizeof(trouble), "%s", text);
+    else
+        snprintf(trouble, sizeof(trouble),
+                 "capture.http.listen is not set, so capture can't be "
+                 "asked whether it runs%s%.150s",
+                 text[0] == '\0' ? "" : "; ", text);
+    tr_status_state(status, asked ? "stopped" : "unknown", trouble);
+}
+
 /* ---- the stopped one --------------------------------------------------------------------------
  */
 
@@ -110,7 +129,7 @@ static void look_at_source(struct offline *offline, const struct tr_capture *con
 {
     struct tr_source *source = NULL;
     struct tr_error err = {0};
-    char file[256], gtid[256], text[300];
+    char file[256], gtid[TR_GTID_SET_BYTES];
     uint64_t offset;
     int rc = tr_source_new(&source, &config->source, config->pipeline, &err);
     if (rc == 0)
@@ -123,8 +142,7 @@ static void look_at_source(struct offline *offline, const struct tr_capture *con
         rc = tr_source_bytes_between(source, ours, file, &between, &err);
     if (rc == 0)
         tr_status_head(&offline->status, file, offset, between);
-    else
-        tr_status_state(&offline->status, "stopped", tr_error_format(&err, text, sizeof(text)));
+    say_state(&offline->status, config, &err);
     tr_source_free(source);
 }
 
@@ -135,7 +153,6 @@ static int ask_servers(const struct tr_capture *config, struct tr_buf *out, stru
         return tr_error_set(err, TR_ENOMEM, "no memory for the status");
     tr_needs_init(&offline->needs);
     int rc = tr_status_init(&offline->status, config->pipeline, err);
-    tr_status_state(&offline->status, "stopped", "");
     offline->status.needs = &offline->needs;
     if (rc == 0)
         rc = read_control(offline, config, err);
