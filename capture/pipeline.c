@@ -399,9 +399,9 @@ static void say_reader_failed(struct pipeline *pipeline)
 {
     char text[300];
     const struct tr_error *failed = &pipeline->reader_error;
+    tr_status_state(&pipeline->status, "stopping", tr_error_format(failed, text, sizeof(text)));
     tr_log_error(TR_LOG_ERROR, "source", failed,
                  "stopping when Kafka has what was read, or in 10 s without it");
-    tr_status_state(&pipeline->status, "stopping", tr_error_format(failed, text, sizeof(text)));
     atomic_store(&pipeline->reader_failed, true);
 }
 
@@ -501,7 +501,8 @@ static int run_threads(struct pipeline *pipeline, struct tr_error *err)
         return tr_error_set(err, TR_ENOMEM, "the reading thread can't be made");
     tr_app_on_stop(wake_source, pipeline->source);
     int rc = publish(pipeline, err);
-    tr_status_state(&pipeline->status, "stopping", "");
+    if (!atomic_load(&pipeline->reader_failed))
+        tr_status_state(&pipeline->status, "stopping", "");
     if (rc != 0) {
         /* Nobody takes batches any more: the reader ends at its next one, or at once. */
         tr_handover_stop(pipeline->handover);

@@ -244,9 +244,17 @@ int tr_source_check_place(struct tr_source *source, const char *file, uint64_t o
     struct tr_error failed = {0};
     bool truncated = false, is = true;
     rc = try_dump(source, file, offset, &truncated, &failed);
-    if (truncated) {
-        tr_error_reset(&failed);
-        rc = tr_source_is_boundary(source, file, offset, &is, &failed);
+    /* From the middle of an event the server reads lengths that are none, and complains of many
+     * things: of a packet's size, of a damaged file. */
+    if (failed.native == TR_SERVER_MASTER_FATAL) {
+        struct tr_error own = {0};
+        int asked = tr_source_is_boundary(source, file, offset, &is, &own);
+        if (truncated || asked != 0) {
+            failed = own;
+            rc = asked;
+        } else if (!is) {
+            rc = 0;
+        }
     }
     if (rc == 0 && !is)
         return tr_error_set(err, TR_ESTATE,
