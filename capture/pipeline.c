@@ -391,7 +391,10 @@ static int prepare_reader(struct pipeline *pipeline, struct tr_error *err)
     };
     memcpy(reader->stop_file, pipeline->stop_file, sizeof(reader->stop_file));
     reader->stop_offset = pipeline->stop_offset;
-    return tr_reader_init(reader, err);
+    int rc = tr_reader_init(reader, err);
+    if (rc == 0)
+        tr_group_resume(&reader->group, &pipeline->start.mark.open);
+    return rc;
 }
 
 /* Said here and not only at the end: Kafka may be away, and then the end is some time off. */

@@ -161,6 +161,7 @@ static int set_boundary(struct tr_reader *reader, const struct tr_binlog_event *
     mark->file_stamp = reader->file_stamp;
     mark->file_crc = reader->file_crc;
     mark->last = reader->last;
+    mark->open = tr_group_open(&reader->group);
     if (ev->timestamp != 0 && ev->type != TR_BINLOG_FORMAT_DESCRIPTION)
         mark->ts = ev->timestamp;
     write_gtids(&reader->gtids, mark->gtid, sizeof(mark->gtid));

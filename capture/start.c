@@ -45,6 +45,7 @@ static int take_checkpoint(struct tr_start *start, const struct tr_checkpoint *c
     if (mark->last.length == 0)
         mark->last.type = 0;
     mark->ts = checkpoint->ts;
+    mark->open = checkpoint->open;
     memcpy(mark->gtid, checkpoint->gtid, sizeof(mark->gtid));
     start->server_id = checkpoint->server_id;
     start->fresh = false;

@@ -22,6 +22,7 @@ struct tr_mark {
     struct tr_mark_event last;
     int64_t ts;                   /* seconds, of the last group */
     char gtid[TR_GTID_SET_BYTES]; /* of all that was read */
+    struct tr_open_group open;    /* what of the group behind it is out already */
 };
 
 #endif

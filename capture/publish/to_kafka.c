@@ -379,7 +379,7 @@ static int open_epoch(struct tr_to_kafka *to, const struct tr_batch *batch, stru
         if (tr_epochs_full(&to->epochs) && to->config.give_up(to->config.context))
             return tr_error_set(err, TR_ESTOPPED, "stopped while records were not acknowledged");
     }
-    *epoch = tr_epochs_open(&to->epochs, batch->has_end ? &batch->end : NULL);
+    *epoch = tr_epochs_open(&to->epochs, batch->has_end ? &batch->end : NULL, &batch->open);
     return 0;
 }
 
@@ -423,6 +423,7 @@ static int write_checkpoint(struct tr_to_kafka *to, const struct tr_mark *mark,
         .base = mark->place.base,
         .version = tr_place_version(&mark->place, mark->place.offset, 0),
         .ts = mark->ts,
+        .open = mark->open,
     };
     memcpy(checkpoint.pipeline_id, to->identity.pipeline_id, sizeof(checkpoint.pipeline_id));
     memcpy(checkpoint.server_uuid, to->identity.server_uuid, sizeof(checkpoint.server_uuid));

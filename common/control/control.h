@@ -110,6 +110,14 @@ struct tr_needs_snapshot {
     struct tr_slice reason; /* "ALTER TABLE … MODIFY" */
 };
 
+/* A transaction of which rows were published before its end, because it was too large to be held.
+ * It begins at the checkpoint's place. */
+struct tr_open_group {
+    int64_t version;   /* of its opening event */
+    uint64_t ordinal;  /* of the last row published, among the captured ones; 0 = there is none */
+    uint64_t key_hash; /* FNV-1a of that row's key */
+};
+
 struct tr_checkpoint {
     char pipeline_id[17]; /* 16 hex digits, random, made with the first checkpoint */
     /* The server that the position belongs to (the fingerprint). */
@@ -127,6 +135,7 @@ struct tr_checkpoint {
     int64_t version; /* of the group end: base + offset */
     char gtid[TR_GTID_SET_BYTES]; /* of all that was read */
     int64_t ts;                   /* seconds, of the last group */
+    struct tr_open_group open;
     struct tr_needs_snapshot *needs_snapshot;
     uint32_t needs_snapshot_count;
 };
