@@ -200,26 +200,27 @@ class Faults(tr.Case):
     def test_kill_9_inside_a_group_that_goes_out_early(self):
         """What the checkpoint says is out of the open transaction isn't sent again."""
         pipe = self.pipeline(stores=[])
-        pipe.configure(capture={"hold_bytes": 4096, "batch_bytes": 16384,
+        pipe.configure(capture={"hold_bytes": 4096, "queue_bytes": MIB,
                                 "checkpoint_interval": "10ms"})
         shop = pipe.database("shop")
         tr.sql(f"CREATE TABLE {shop}.a (id INT PRIMARY KEY, v VARCHAR(500))",
-               f"INSERT INTO {shop}.a SELECT seq, REPEAT('x', 500) FROM {shop}.seq_1_to_60000")
+               f"INSERT INTO {shop}.a SELECT seq, REPEAT('x', 500) FROM {shop}.seq_1_to_20000")
 
         def open_group():
             checkpoints = [one["value"] for one in topic(f"tailrace.{pipe.name}.control")
                            if one["key"] == ["checkpoint"]]
             return (checkpoints or [{}])[-1].get("open_group")
-        pipe.start_capture(env={"TAILRACE_KILL_AT": "after-ack:100"})
+        pipe.start_capture(env={"TAILRACE_KILL_AT": "after-ack:20"})
         self.assertEqual(pipe.capture.wait_exit(), -signal.SIGKILL, pipe.capture.tail())
         out = open_group()
         self.assertIsNotNone(out, "a checkpoint inside the transaction")
-        self.assertTrue(1 < out["ordinal"] < 60000, out)
+        self.assertTrue(1 < out["ordinal"] < 20000, out)
+        pipe.configure(capture={"queue_bytes": None})
         pipe.start_capture()
         pipe.wait_captured()
         self.assertEqual(pipe.capture.stop(), 0)
         ids = [one["value"]["data"]["id"] for one in topic(f"db.{shop}")]
-        self.assertEqual(set(ids), set(range(1, 60001)))
+        self.assertEqual(set(ids), set(range(1, 20001)))
         self.assertEqual(len([one for one in ids if one <= out["ordinal"]]), out["ordinal"])
         self.assertIsNone(open_group())
 
