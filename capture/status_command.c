@@ -68,7 +68,6 @@ static void say_state(struct tr_status *status, const struct tr_capture *config,
  */
 
 struct offline {
-    bool anything; /* was in control */
     struct tr_control *control;
     struct tr_status status;
     struct tr_needs needs;
@@ -77,11 +76,29 @@ struct offline {
 static int take(void *context, const struct tr_kafka_message *message, struct tr_error *err)
 {
     struct offline *offline = context;
-    offline->anything = true;
     static const struct tr_slice checkpoint_key = TR_SLICE("[\"checkpoint\"]");
     if (tr_slice_equal(message->key, checkpoint_key))
         offline->status.checkpoint_wall_us = message->timestamp_ms * 1000;
     return tr_control_take(offline->control, message->key, message->value, message->tombstone, err);
+}
+
+/* Whether the topic is there: a pipeline that has never run has none, and that is an answer. */
+static int look_for_topic(const struct tr_capture *config, const char *topic, bool *exists,
+                          struct tr_error *err)
+{
+    const struct tr_kafka_producer_config producer_config = {
+        .properties = config->kafka,
+        .client_id = "tailrace-capture-status",
+        .queue_bytes_max = 1 << 20,
+    };
+    struct tr_kafka_producer *producer = NULL;
+    struct tr_kafka_topic_info info = {0};
+    int rc = tr_kafka_producer_new(&producer, &producer_config, err);
+    if (rc == 0)
+        rc = tr_kafka_topic_describe(producer, topic, &info, err);
+    tr_kafka_producer_free(producer);
+    *exists = info.exists;
+    return rc;
 }
 
 static int read_control(struct offline *offline, const struct tr_capture *config,
@@ -89,19 +106,18 @@ static int read_control(struct offline *offline, const struct tr_capture *config
 {
     char topic[TR_TOPIC_NAME_MAX + 1];
     struct tr_kafka_reader *reader = NULL;
+    bool exists = false;
     int rc = tr_topic_control(topic, config->pipeline, err);
     if (rc == 0)
         rc = tr_control_new(&offline->control, err);
     if (rc == 0)
-        rc = tr_kafka_reader_new(&reader, config->kafka, "tailrace-capture-status", topic, err);
+        rc = look_for_topic(config, topic, &exists, err);
+    if (rc != 0 || !exists)
+        return rc;
+    rc = tr_kafka_reader_new(&reader, config->kafka, "tailrace-capture-status", topic, err);
     if (rc == 0)
         rc = tr_kafka_reader_read(reader, READ_MS, true, take, offline, err);
     tr_kafka_reader_free(reader);
-    if (rc == TR_ESTATE && !offline->anything) {
-        /* No such topic: this pipeline has never run, and that is an answer. */
-        tr_error_reset(err);
-        rc = 0;
-    }
     return rc < 0 ? rc : 0;
 }
 

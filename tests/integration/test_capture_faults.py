@@ -182,6 +182,8 @@ class Faults(tr.Case):
         file, offset = tr.head()
         tr.sql(f"CREATE TABLE {shop}.a (id INT PRIMARY KEY)", f"INSERT INTO {shop}.a VALUES (1)")
         rules = pipe.sections["capture"]["tables"]
+        done = pipe.capture.run("status", "--json")
+        self.assertEqual((done.returncode, json.loads(done.stdout)["position"]), (0, None))
         for start, code in (("nonsense", 1), (f"{file}:{offset + 7}", STATE),
                             ("bin.999999:4", STATE), (f"{file}:999999999", STATE)):
             done = pipe.capture.run("run", "--start", start)
@@ -210,7 +212,7 @@ class Faults(tr.Case):
             checkpoints = [one["value"] for one in topic(f"tailrace.{pipe.name}.control")
                            if one["key"] == ["checkpoint"]]
             return (checkpoints or [{}])[-1].get("open_group")
-        pipe.start_capture(env={"TAILRACE_KILL_AT": "after-ack:20"})
+        pipe.start_capture(env={"TAILRACE_KILL_AT": "after-ack:8"})
         self.assertEqual(pipe.capture.wait_exit(), -signal.SIGKILL, pipe.capture.tail())
         out = open_group()
         self.assertIsNotNone(out, "a checkpoint inside the transaction")

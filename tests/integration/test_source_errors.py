@@ -117,7 +117,8 @@ class SourceErrors(OwnMariaDB):
         """The set has more than 255 bytes; it is taken whole, and reading goes on from it."""
         file, offset = self.head()
         for domain in range(4294967200, 4294967200 + 30):
-            self.sql(f"SET gtid_domain_id={domain}", f"UPDATE e.t SET v = {domain % 1000}")
+            self.sql(f"SET gtid_domain_id={domain}",
+                     f"UPDATE e.t SET v = {domain % 1000} WHERE id = 1")
         done = self.capture("--output", "stdout", "--stop-at-end", "--start", f"{file}:{offset}")
         self.assertEqual(done.returncode, 0, done.stderr)
         rows = [json.loads(line) for line in done.stdout.splitlines()]
