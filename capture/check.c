@@ -57,7 +57,7 @@ static int check_table(void *context, struct tr_slice database, struct tr_slice 
 
 static int check_source(struct check *check, struct tr_error *err)
 {
-    char filters[512], file[256], gtid[256];
+    char filters[512], file[256], gtid[TR_GTID_SET_BYTES];
     uint64_t offset;
     int rc = tr_source_connect(check->source, err);
     if (rc != 0)
@@ -73,6 +73,8 @@ static int check_source(struct check *check, struct tr_error *err)
     if (rc == 0 && filters[0] != '\0')
         warn(check, "the server's binlog filters leave changes out: %s", filters);
     if (rc == 0)
+        rc = tr_pipeline_check_select(check->source, check->rules, err);
+    if (rc == 0)
         rc = tr_source_each_table(check->source, check_table, check, err);
     if (rc == 0)
         rc = tr_pipeline_check_cascades(check->config, check->source, check->rules, err);
@@ -86,12 +88,50 @@ static int check_source(struct check *check, struct tr_error *err)
 /* ---- Kafka ------------------------------------------------------------------------------------
  */
 
+static void compare_time(struct check *check, const char *topic, const char *name, int64_t is,
+                         int64_t wanted, const char *effect)
+{
+    if (is >= 0 && is != wanted)
+        warn(check,
+             "topic %s has %s=%" PRId64 ", capture.topic_settings.%s is %" PRId64 " ms: %s; "
+             "kafka-configs can change it",
+             topic, name, is, name, wanted, effect);
+}
+
+/* An existing topic is used as it is. */
+static void compare_topic(struct check *check, const char *topic,
+                          const struct tr_kafka_topic_info *info)
+{
+    const struct tr_capture_settings *settings = &check->config->capture;
+    if (info->partitions != settings->partitions)
+        warn(check,
+             "topic %s has %" PRId32 " partitions, capture.partitions is %" PRId64
+             ": it is used as it was registered",
+             topic, info->partitions, settings->partitions);
+    if (settings->replication > 0 && info->replication > 0 &&
+        info->replication != settings->replication)
+        warn(check,
+             "topic %s has %" PRId32 " replicas, capture.replication is %" PRId64
+             ": kafka-reassign-partitions can change it",
+             topic, info->replication, settings->replication);
+    if (info->cleanup_policy[0] != '\0' && strcmp(info->cleanup_policy, "compact") != 0)
+        warn(
+            check, "topic %s has cleanup.policy=%s, not compact: %s", topic, info->cleanup_policy,
+            strstr(info->cleanup_policy, "delete") != NULL
+                ? "its oldest rows are deleted by time or size, and stores can't be rebuilt from it"
+                : "it grows without end");
+    compare_time(check, topic, "min.compaction.lag.ms", info->min_compaction_lag_ms,
+                 settings->min_compaction_lag_ms, "so long each change of a row stays readable");
+    compare_time(check, topic, "delete.retention.ms", info->delete_retention_ms,
+                 settings->delete_retention_ms,
+                 "a consumer that was away for longer misses deletes");
+}
+
 static int check_topic(void *context, struct tr_slice database, struct tr_slice table, bool has_key,
                        struct tr_error *err)
 {
     (void)has_key;
     struct check *check = context;
-    const struct tr_capture_settings *settings = &check->config->capture;
     const char *topic;
     struct tr_kafka_topic_info info;
     if (!tr_rules_match(check->rules, database, table, NULL))
@@ -103,17 +143,7 @@ static int check_topic(void *context, struct tr_slice database, struct tr_slice 
     rc = tr_kafka_topic_describe(check->producer, topic, &info, err);
     if (rc != 0 || !info.exists)
         return rc;
-    if (info.partitions != settings->partitions)
-        warn(check,
-             "topic %s has %" PRId32 " partitions, capture.partitions is %" PRId64
-             ": it is used as it was registered",
-             topic, info.partitions, settings->partitions);
-    if (info.cleanup_policy[0] != '\0' && strcmp(info.cleanup_policy, "compact") != 0)
-        warn(
-            check, "topic %s has cleanup.policy=%s, not compact: %s", topic, info.cleanup_policy,
-            strstr(info.cleanup_policy, "delete") != NULL
-                ? "its oldest rows are deleted by time or size, and stores can't be rebuilt from it"
-                : "it grows without end");
+    compare_topic(check, topic, &info);
     return 0;
 }
 

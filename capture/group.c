@@ -73,10 +73,24 @@ static void note_table(struct tr_group *group, const struct tr_shape *shape)
     group->tables[group->table_count++] = shape;
 }
 
+void tr_group_pass(struct tr_group *group, const struct tr_shape *shape)
+{
+    note_table(group, shape);
+}
+
+void tr_group_resume(struct tr_group *group, const struct tr_open_group *open)
+{
+    group->out = open->ordinal;
+    group->out_hash = open->key_hash;
+    group->out_xid = open->version;
+}
+
 static uint64_t row_hash(const struct tr_batch *batch, const struct tr_record *row)
 {
-    struct tr_slice value = tr_batch_value(batch, row);
-    return tr_hash_fnv1a(value.data, value.length);
+    struct tr_slice key = tr_batch_key(batch, row);
+    if (key.length == 0) /* a file's events have none */
+        key = tr_batch_value(batch, row);
+    return tr_hash_fnv1a(key.data, key.length);
 }
 
 /* The first record of the row that `last` belongs to: a changed key makes three records. */
@@ -108,6 +122,7 @@ int tr_group_go_out(struct tr_group *group, struct tr_batch *batch, struct tr_ba
         group->out_hash = row_hash(batch, before);
     }
     group->out_xid = group->xid;
+    batch->open = tr_group_open(group);
     int rc = tr_batch_move_tail(batch, last_at, next, err);
     group->start = (struct tr_batch_fill){0, 0};
     for (size_t i = 0; i < group->savepoint_count; i++) {
@@ -127,7 +142,7 @@ int tr_group_compare(struct tr_group *group, struct tr_batch *batch, struct tr_b
         return 0;
     return tr_error_set(err, TR_ESTATE,
                         "row %" PRIu64 " of the transaction at offset %" PRIu64 " is not the one "
-                        "that was published before the connection broke: the source is another one",
+                        "that was published before: the source is another one",
                         group->out, group->opened);
 }
 
@@ -167,7 +182,7 @@ int tr_group_savepoint(struct tr_group *group, struct tr_slice name, const struc
                 ? NULL
                 : realloc(group->savepoints, capacity * sizeof(*group->savepoints));
         if (grown == NULL)
-            return tr_error_set(err, TR_ELIMIT, "a transaction with more than %d savepoints",
+            return tr_error_set(err, TR_ESOURCE, "a transaction with more than %d savepoints",
                                 SAVEPOINTS_MAX);
         group->savepoints = grown;
         group->savepoint_capacity = capacity;

@@ -7,7 +7,8 @@
  * but its last row, so that `commit` can still be set on that one; if rows that went out prove
  * void, capture stops and names them. When the connection breaks, the held rows are dropped and the
  * group is read again from its start; rows that went out before are passed over by number, and the
- * last of them must be the same as it was. Reading thread only.
+ * last of them must have the key that it had. The same after a restart, by what the checkpoint says
+ * of the open group. Reading thread only.
  */
 #ifndef TR_GROUP_H
 #define TR_GROUP_H
@@ -29,7 +30,7 @@ struct tr_group {
     uint64_t opened;            /* that event's start in the file, for messages */
     uint64_t rows;              /* captured rows read so far, undone ones too */
     uint64_t out;               /* number of the last row that went out before the group's end */
-    uint64_t out_hash;          /* of the last of those */
+    uint64_t out_hash;          /* of the key of the last of those */
     int64_t out_xid;            /* the group that `out` speaks of, while it is not open again */
     struct tr_batch_fill start; /* where its records begin in the present batch */
     struct tr_group_savepoint *savepoints;
@@ -46,6 +47,15 @@ void tr_group_done(struct tr_group *group);
 int tr_group_begin(struct tr_group *group, int64_t xid, uint64_t position, bool standalone,
                    const struct tr_batch *batch, struct tr_error *err) TR_MUST_CHECK;
 
+/* After a restart: what went out of a group before, as the checkpoint has it. */
+void tr_group_resume(struct tr_group *group, const struct tr_open_group *open);
+/* What is out of the group: for the batch that holds the last of it, and for checkpoints until the
+ * group is read again. */
+static inline struct tr_open_group tr_group_open(const struct tr_group *group)
+{
+    return (struct tr_open_group){group->out_xid, group->out, group->out_hash};
+}
+
 enum tr_group_turn {
     TR_GROUP_PUBLISH, /* encode it into the batch */
     TR_GROUP_COMPARE, /* encode it, then tr_group_compare */
@@ -59,6 +69,8 @@ static inline enum tr_group_turn tr_group_next_row(struct tr_group *group)
         return TR_GROUP_PUBLISH;
     return group->rows == group->out ? TR_GROUP_COMPARE : TR_GROUP_PASS;
 }
+/* A row of this table was passed over: it is out, should the group prove void. */
+void tr_group_pass(struct tr_group *group, const struct tr_shape *shape);
 /* The records from `from` on are the row that went out last before the connection broke: TR_ESTATE
  * when it is another one. They are taken off the batch again. */
 int tr_group_compare(struct tr_group *group, struct tr_batch *batch, struct tr_batch_fill from,

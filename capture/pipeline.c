@@ -38,13 +38,30 @@ struct pipeline {
     struct tr_to_kafka kafka;
     bool to_kafka;
     struct tr_start start;
+    char stop_file[256]; /* --stop-at-end: the head at the start */
+    uint64_t stop_offset;
     struct tr_reader reader;
     struct tr_error reader_error;
+    atomic_bool reader_failed; /* for good: nothing more comes, and the process is to end */
     int reader_result;
     int64_t shown;        /* version of the position that status has */
     bool in_trouble;      /* Kafka; as status has it */
-    int64_t stop_seen_us; /* when the publishing thread first saw the stop; 0 = not yet */
+    int64_t stop_seen_us; /* when the publishing thread first saw the end; 0 = not yet */
 };
+
+/* The source can't be reached: says so and waits, ever longer. TR_ESTOPPED when told to stop. */
+static int wait_for_source(struct pipeline *pipeline, int64_t *wait, struct tr_error *err)
+{
+    char next[64], text[300];
+    snprintf(next, sizeof(next), "trying again in %" PRId64 " ms", *wait);
+    tr_log_error(TR_LOG_WARN, "source", err, next);
+    tr_status_state(&pipeline->status, "connecting", tr_error_format(err, text, sizeof(text)));
+    tr_error_reset(err);
+    if (!tr_app_sleep_ms(*wait))
+        return tr_error_set(err, TR_ESTOPPED, "stopped while the source was not reachable");
+    *wait = *wait * 2 < CONNECT_MAX_MS ? *wait * 2 : CONNECT_MAX_MS;
+    return 0;
+}
 
 /* Waits as long as the server can't be reached. */
 static int connect_source(struct pipeline *pipeline, struct tr_error *err)
@@ -54,14 +71,9 @@ static int connect_source(struct pipeline *pipeline, struct tr_error *err)
     while ((rc = tr_source_connect(pipeline->source, err)) != 0) {
         if (tr_error_class_of(rc) != TR_CLASS_RETRY)
             return rc;
-        char next[64], text[300];
-        snprintf(next, sizeof(next), "trying again in %" PRId64 " ms", wait);
-        tr_log_error(TR_LOG_WARN, "source", err, next);
-        tr_status_state(&pipeline->status, "connecting", tr_error_format(err, text, sizeof(text)));
-        tr_error_reset(err);
-        if (!tr_app_sleep_ms(wait))
-            return tr_error_set(err, TR_ESTOPPED, "stopped while the source was not reachable");
-        wait = wait * 2 < CONNECT_MAX_MS ? wait * 2 : CONNECT_MAX_MS;
+        rc = wait_for_source(pipeline, &wait, err);
+        if (rc != 0)
+            return rc;
     }
     tr_status_state(&pipeline->status, "connecting", "");
     return 0;
@@ -90,6 +102,18 @@ int tr_pipeline_check_cascades(const struct tr_capture *config, struct tr_source
     if (config->source.unlogged_cascades != 0)
         return 0;
     return tr_source_each_unlogged_cascade(source, refuse_cascade, (void *)(uintptr_t)rules, err);
+}
+
+static int check_select(void *context, struct tr_slice database, struct tr_slice table,
+                        struct tr_error *err)
+{
+    return tr_source_check_select(context, database, table, err);
+}
+
+int tr_pipeline_check_select(struct tr_source *source, const struct tr_rules *rules,
+                             struct tr_error *err)
+{
+    return tr_rules_each_named(rules, check_select, source, err);
 }
 
 /* ---- HTTP -------------------------------------------------------------------------------------
@@ -158,13 +182,13 @@ static void say_trouble(struct pipeline *pipeline)
     tr_status_kafka(&pipeline->status, trouble);
 }
 
-/* After a stop everything under way may still be acknowledged, but a broker that is away doesn't
- * keep us: what wasn't acknowledged is read again at the next start. */
+/* After a stop, or the end of reading, everything under way may still be acknowledged, but a broker
+ * that is away doesn't keep us: what wasn't acknowledged is read again at the next start. */
 static bool give_up(void *context)
 {
     struct pipeline *pipeline = context;
     say_trouble(pipeline);
-    if (!tr_app_stopping())
+    if (!tr_app_stopping() && !atomic_load(&pipeline->reader_failed))
         return false;
     int64_t now = tr_clock_mono_us();
     if (pipeline->stop_seen_us == 0)
@@ -205,15 +229,13 @@ static int check_topic_empty(void *context, struct tr_slice database, struct tr_
     (void)has_key;
     struct emptiness *emptiness = context;
     struct pipeline *pipeline = emptiness->pipeline;
-    char topic[TR_TOPIC_NAME_MAX + 1];
-    const struct tr_node *settings = NULL;
-    if (!tr_rules_match(pipeline->rules, database, table, &settings))
+    const char *topic;
+    if (!tr_rules_match(pipeline->rules, database, table, NULL))
         return 0;
-    const char *pattern = tr_node_text(settings, "topic", pipeline->config->capture.topic);
-    int rc = tr_schema_topic(pattern, database, table, topic, err);
+    int rc = tr_schema_table_topic(pipeline->schema, database, table, &topic, err);
     if (rc != 0 || strcmp(topic, emptiness->last) == 0)
         return rc;
-    memcpy(emptiness->last, topic, sizeof(topic));
+    snprintf(emptiness->last, sizeof(emptiness->last), "%s", topic);
     return tr_to_kafka_check_empty(&pipeline->kafka, topic, err);
 }
 
@@ -236,15 +258,10 @@ static int first_checkpoint(struct pipeline *pipeline, const struct tr_checkpoin
     return tr_to_kafka_checkpoint_now(&pipeline->kafka, &pipeline->start.mark, err);
 }
 
-static int prepare_kafka(struct pipeline *pipeline, const struct tr_checkpoint *checkpoint,
-                         struct tr_error *err)
+static int prepare_kafka(struct pipeline *pipeline, struct tr_error *err)
 {
-    struct emptiness emptiness = {.pipeline = pipeline};
-    int rc = 0;
-    if (checkpoint == NULL)
-        rc = tr_source_each_table(pipeline->source, check_topic_empty, &emptiness, err);
-    else
-        rc = tr_needs_load(&pipeline->kafka.needs, checkpoint, err);
+    const struct tr_checkpoint *checkpoint = tr_control_checkpoint(pipeline->control);
+    int rc = checkpoint == NULL ? 0 : tr_needs_load(&pipeline->kafka.needs, checkpoint, err);
     if (rc == 0)
         rc = first_checkpoint(pipeline, checkpoint, err);
     pipeline->kafka.acked = pipeline->start.mark;
@@ -252,23 +269,58 @@ static int prepare_kafka(struct pipeline *pipeline, const struct tr_checkpoint *
     return rc;
 }
 
-static int choose_start(struct pipeline *pipeline, struct tr_error *err)
+/* All that the source is asked before the first row. Changes nothing, so it can be asked again. */
+static int look_at_source(struct pipeline *pipeline, struct tr_error *err)
 {
     const struct tr_pipeline_orders *orders = pipeline->orders;
     const struct tr_checkpoint *checkpoint =
         pipeline->to_kafka ? tr_control_checkpoint(pipeline->control) : NULL;
     struct tr_start *start = &pipeline->start;
+    struct emptiness emptiness = {.pipeline = pipeline};
+    char gtid[TR_GTID_SET_BYTES];
     int rc = tr_start_choose(start, pipeline->source, checkpoint, orders->start,
                              orders->force_start, err);
     if (rc == 0)
         rc = tr_start_same_server(pipeline->source, start->server_id, &start->mark, err);
     if (rc == 0)
-        rc = tr_pipeline_check_cascades(pipeline->config, pipeline->source, pipeline->rules, err);
-    if (rc == 0 && pipeline->to_kafka)
-        rc = prepare_kafka(pipeline, checkpoint, err);
+        rc = tr_pipeline_check_select(pipeline->source, pipeline->rules, err);
     if (rc == 0)
-        tr_status_mark(&pipeline->status, &start->mark);
+        rc = tr_pipeline_check_cascades(pipeline->config, pipeline->source, pipeline->rules, err);
+    if (rc == 0 && pipeline->to_kafka && checkpoint == NULL)
+        rc = tr_source_each_table(pipeline->source, check_topic_empty, &emptiness, err);
+    if (rc == 0 && orders->stop_at_end)
+        rc = tr_source_head(pipeline->source, pipeline->stop_file, &pipeline->stop_offset, gtid,
+                            err);
     return rc;
+}
+
+/* The source may go away while Kafka is waited for: it is waited for here as everywhere. */
+static int choose_start(struct pipeline *pipeline, struct tr_error *err)
+{
+    int64_t wait = CONNECT_FIRST_MS;
+    int rc;
+    while ((rc = look_at_source(pipeline, err)) == TR_ESOURCE_RETRY) {
+        rc = wait_for_source(pipeline, &wait, err);
+        tr_source_disconnect(pipeline->source);
+        if (rc == 0)
+            rc = connect_source(pipeline, err);
+        if (rc != 0)
+            return rc;
+    }
+    if (rc == 0 && pipeline->to_kafka)
+        rc = prepare_kafka(pipeline, err);
+    if (rc == 0)
+        tr_status_mark(&pipeline->status, &pipeline->start.mark);
+    return rc;
+}
+
+/* What is wrong with our orders is said before anybody is asked or anything is written. */
+static int check_orders(struct pipeline *pipeline, struct tr_error *err)
+{
+    int rc = tr_start_check_form(pipeline->orders->start, err);
+    if (rc == 0)
+        rc = tr_rules_parse(&pipeline->rules, pipeline->config->capture.tables, err);
+    return rc != 0 ? rc : tr_schema_check_rules(pipeline->rules, err);
 }
 
 static int open_all(struct pipeline *pipeline, struct tr_error *err)
@@ -276,7 +328,7 @@ static int open_all(struct pipeline *pipeline, struct tr_error *err)
     const struct tr_capture *config = pipeline->config;
     int rc = tr_status_init(&pipeline->status, config->pipeline, err);
     if (rc == 0)
-        rc = tr_rules_parse(&pipeline->rules, config->capture.tables, err);
+        rc = check_orders(pipeline, err);
     if (rc == 0)
         rc = tr_control_new(&pipeline->control, err);
     if (rc == 0 && pipeline->orders->output != NULL)
@@ -289,8 +341,6 @@ static int open_all(struct pipeline *pipeline, struct tr_error *err)
         rc = connect_source(pipeline, err);
     if (rc == 0 && pipeline->orders->output == NULL)
         rc = open_kafka(pipeline, err);
-    if (rc == 0)
-        rc = choose_start(pipeline, err);
     const struct tr_schema_config schema = {
         .rules = pipeline->rules,
         .topic_template = config->capture.topic,
@@ -298,6 +348,8 @@ static int open_all(struct pipeline *pipeline, struct tr_error *err)
     };
     if (rc == 0)
         rc = tr_schema_new(&pipeline->schema, &schema, pipeline->control, pipeline->source, err);
+    if (rc == 0)
+        rc = choose_start(pipeline, err);
     if (rc == 0)
         rc = tr_handover_new(&pipeline->handover, BATCHES, err);
     return rc;
@@ -337,18 +389,32 @@ static int prepare_reader(struct pipeline *pipeline, struct tr_error *err)
         .boundary = pipeline->start.mark,
         .connected = true,
     };
+    memcpy(reader->stop_file, pipeline->stop_file, sizeof(reader->stop_file));
+    reader->stop_offset = pipeline->stop_offset;
     int rc = tr_reader_init(reader, err);
-    if (rc == 0 && pipeline->orders->stop_at_end) {
-        char gtid[256];
-        rc = tr_source_head(pipeline->source, reader->stop_file, &reader->stop_offset, gtid, err);
-    }
+    if (rc == 0)
+        tr_group_resume(&reader->group, &pipeline->start.mark.open);
     return rc;
+}
+
+/* Said here and not only at the end: Kafka may be away, and then the end is some time off. */
+static void say_reader_failed(struct pipeline *pipeline)
+{
+    char text[300];
+    const struct tr_error *failed = &pipeline->reader_error;
+    tr_status_state(&pipeline->status, "stopping", tr_error_format(failed, text, sizeof(text)));
+    tr_log_error(TR_LOG_ERROR, "source", failed,
+                 "stopping when Kafka has what was read, or in 10 s without it");
+    atomic_store(&pipeline->reader_failed, true);
 }
 
 static void *reading_thread(void *context)
 {
     struct pipeline *pipeline = context;
     pipeline->reader_result = tr_reader_run(&pipeline->reader, &pipeline->reader_error);
+    bool failed = pipeline->reader_result != 0 && pipeline->reader_result != TR_ESTOPPED;
+    if (failed && pipeline->to_kafka)
+        say_reader_failed(pipeline);
     tr_handover_close(pipeline->handover);
     return NULL;
 }
@@ -438,7 +504,8 @@ static int run_threads(struct pipeline *pipeline, struct tr_error *err)
         return tr_error_set(err, TR_ENOMEM, "the reading thread can't be made");
     tr_app_on_stop(wake_source, pipeline->source);
     int rc = publish(pipeline, err);
-    tr_status_state(&pipeline->status, "stopping", "");
+    if (!atomic_load(&pipeline->reader_failed))
+        tr_status_state(&pipeline->status, "stopping", "");
     if (rc != 0) {
         /* Nobody takes batches any more: the reader ends at its next one, or at once. */
         tr_handover_stop(pipeline->handover);

@@ -26,4 +26,8 @@ int tr_pipeline_run(const struct tr_capture *config, const struct tr_pipeline_or
 int tr_pipeline_check_cascades(const struct tr_capture *config, struct tr_source *source,
                                const struct tr_rules *rules, struct tr_error *err) TR_MUST_CHECK;
 
+/* TR_ESOURCE with the GRANT when a table or database that the rules name can't be read. */
+int tr_pipeline_check_select(struct tr_source *source, const struct tr_rules *rules,
+                             struct tr_error *err) TR_MUST_CHECK;
+
 #endif

@@ -119,7 +119,7 @@ static int on_gtid_list(struct tr_reader *reader, const struct tr_binlog_event *
 
 int tr_reader_look(struct tr_reader *reader, struct tr_error *err)
 {
-    char file[256], gtid[256];
+    char file[256], gtid[TR_GTID_SET_BYTES];
     uint64_t offset;
     reader->looked_us = tr_clock_mono_us();
     int rc = tr_source_head(reader->source, file, &offset, gtid, err);
@@ -139,8 +139,9 @@ static int now_and_then(struct tr_reader *reader, struct tr_error *err)
         return 0;
     int rc = tr_reader_look(reader, err);
     if (rc == 0 && reader->recheck_cascades) {
-        reader->recheck_cascades = false;
         rc = tr_pipeline_check_cascades(reader->config, reader->source, reader->rules, err);
+        /* Asked again when the connection broke over it. */
+        reader->recheck_cascades = rc != 0;
     }
     return rc;
 }
@@ -160,6 +161,7 @@ static int set_boundary(struct tr_reader *reader, const struct tr_binlog_event *
     mark->file_stamp = reader->file_stamp;
     mark->file_crc = reader->file_crc;
     mark->last = reader->last;
+    mark->open = tr_group_open(&reader->group);
     if (ev->timestamp != 0 && ev->type != TR_BINLOG_FORMAT_DESCRIPTION)
         mark->ts = ev->timestamp;
     write_gtids(&reader->gtids, mark->gtid, sizeof(mark->gtid));
@@ -449,6 +451,9 @@ int tr_reader_event(struct tr_reader *reader, const uint8_t *data, size_t length
     /* A real ROTATE takes room in its own file first; a fake one takes none. */
     if (rc == 0 && ev.type == TR_BINLOG_ROTATE)
         rc = on_rotate(reader, &ev, err);
+    /* What is too large for our limits came from there, and is no bug of ours. */
+    if (rc == TR_ELIMIT)
+        rc = err->code = TR_ESOURCE;
     if (rc != 0 && rc != TR_ESTOPPED)
         tr_error_frame(err, "%s:%" PRIu64, reader->place.file, start);
     return rc;

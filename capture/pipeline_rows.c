@@ -193,6 +193,8 @@ static int next_change(struct rows_state *state, struct tr_error *err)
         version = version_of(state, end);
     }
     enum tr_group_turn turn = tr_group_next_row(&reader->group);
+    if (turn != TR_GROUP_PUBLISH)
+        tr_group_pass(&reader->group, state->table->shape);
     if (turn == TR_GROUP_PASS)
         return 1;
     struct tr_batch_fill from = tr_batch_fill(reader->batch);

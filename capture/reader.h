@@ -21,7 +21,7 @@
 #include "status.h"
 #include "topics.h"
 
-#define TR_READER_DOMAINS_MAX 64
+#define TR_READER_DOMAINS_MAX TR_GTID_DOMAINS_MAX
 #define TR_READER_COUNTERS 256
 #define TR_READER_TEMPORARIES 256
 #define TR_READER_DROPPED 256

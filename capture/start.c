@@ -45,6 +45,7 @@ static int take_checkpoint(struct tr_start *start, const struct tr_checkpoint *c
     if (mark->last.length == 0)
         mark->last.type = 0;
     mark->ts = checkpoint->ts;
+    mark->open = checkpoint->open;
     memcpy(mark->gtid, checkpoint->gtid, sizeof(mark->gtid));
     start->server_id = checkpoint->server_id;
     start->fresh = false;
@@ -87,6 +88,19 @@ static int parse_position(struct tr_place *place, const char *where, struct tr_e
     return 0;
 }
 
+int tr_start_check_form(const char *where, struct tr_error *err)
+{
+    struct tr_place place;
+    if (where == NULL || strcmp(where, "latest") == 0 || strcmp(where, "earliest") == 0)
+        return 0;
+    if (!is_gtid_set(where))
+        return parse_position(&place, where, err);
+    if (strlen(where) < TR_GTID_SET_BYTES)
+        return 0;
+    return tr_error_set(err, TR_EUSAGE, "--start: a GTID set of %zu bytes; %d are the most",
+                        strlen(where), TR_GTID_SET_BYTES - 1);
+}
+
 static int find_place(struct tr_start *start, struct tr_source *source, const char *where,
                       struct tr_error *err)
 {
@@ -106,7 +120,8 @@ static int find_place(struct tr_start *start, struct tr_source *source, const ch
         snprintf(mark->gtid, sizeof(mark->gtid), "%s", where);
         return tr_source_find_gtid(source, where, place->file, &place->offset, err);
     }
-    return parse_position(place, where, err);
+    int rc = parse_position(place, where, err);
+    return rc != 0 ? rc : tr_source_check_place(source, place->file, place->offset, err);
 }
 
 int tr_start_choose(struct tr_start *start, struct tr_source *source,

@@ -45,11 +45,29 @@ static bool ask_process(const struct tr_capture *config, struct tr_buf *out)
     return rc == 0 && status == 200;
 }
 
+/* Without an address nobody can tell a running capture from a stopped one. */
+static void say_state(struct tr_status *status, const struct tr_capture *config,
+                      const struct tr_error *source)
+{
+    char text[300] = "", trouble[300];
+    const char *listen = config->capture.http_listen;
+    bool asked = listen != NULL && listen[0] != '\0';
+    if (source->code != 0)
+        (void)tr_error_format(source, text, sizeof(text));
+    if (asked)
+        snprintf(trouble, sizeof(trouble), "%s", text);
+    else
+        snprintf(trouble, sizeof(trouble),
+                 "capture.http.listen is not set, so capture can't be "
+                 "asked whether it runs%s%.150s",
+                 text[0] == '\0' ? "" : "; ", text);
+    tr_status_state(status, asked ? "stopped" : "unknown", trouble);
+}
+
 /* ---- the stopped one --------------------------------------------------------------------------
  */
 
 struct offline {
-    bool anything; /* was in control */
     struct tr_control *control;
     struct tr_status status;
     struct tr_needs needs;
@@ -58,11 +76,29 @@ struct offline {
 static int take(void *context, const struct tr_kafka_message *message, struct tr_error *err)
 {
     struct offline *offline = context;
-    offline->anything = true;
     static const struct tr_slice checkpoint_key = TR_SLICE("[\"checkpoint\"]");
     if (tr_slice_equal(message->key, checkpoint_key))
         offline->status.checkpoint_wall_us = message->timestamp_ms * 1000;
     return tr_control_take(offline->control, message->key, message->value, message->tombstone, err);
+}
+
+/* Whether the topic is there: a pipeline that has never run has none, and that is an answer. */
+static int look_for_topic(const struct tr_capture *config, const char *topic, bool *exists,
+                          struct tr_error *err)
+{
+    const struct tr_kafka_producer_config producer_config = {
+        .properties = config->kafka,
+        .client_id = "tailrace-capture-status",
+        .queue_bytes_max = 1 << 20,
+    };
+    struct tr_kafka_producer *producer = NULL;
+    struct tr_kafka_topic_info info = {0};
+    int rc = tr_kafka_producer_new(&producer, &producer_config, err);
+    if (rc == 0)
+        rc = tr_kafka_topic_describe(producer, topic, &info, err);
+    tr_kafka_producer_free(producer);
+    *exists = info.exists;
+    return rc;
 }
 
 static int read_control(struct offline *offline, const struct tr_capture *config,
@@ -70,19 +106,18 @@ static int read_control(struct offline *offline, const struct tr_capture *config
 {
     char topic[TR_TOPIC_NAME_MAX + 1];
     struct tr_kafka_reader *reader = NULL;
+    bool exists = false;
     int rc = tr_topic_control(topic, config->pipeline, err);
     if (rc == 0)
         rc = tr_control_new(&offline->control, err);
     if (rc == 0)
-        rc = tr_kafka_reader_new(&reader, config->kafka, "tailrace-capture-status", topic, err);
+        rc = look_for_topic(config, topic, &exists, err);
+    if (rc != 0 || !exists)
+        return rc;
+    rc = tr_kafka_reader_new(&reader, config->kafka, "tailrace-capture-status", topic, err);
     if (rc == 0)
         rc = tr_kafka_reader_read(reader, READ_MS, true, take, offline, err);
     tr_kafka_reader_free(reader);
-    if (rc < 0 && tr_kafka_unknown(err) && !offline->anything) {
-        /* This pipeline has never run, and that is an answer. */
-        tr_error_reset(err);
-        rc = 0;
-    }
     return rc < 0 ? rc : 0;
 }
 
@@ -110,7 +145,7 @@ static void look_at_source(struct offline *offline, const struct tr_capture *con
 {
     struct tr_source *source = NULL;
     struct tr_error err = {0};
-    char file[256], gtid[256], text[300];
+    char file[256], gtid[TR_GTID_SET_BYTES];
     uint64_t offset;
     int rc = tr_source_new(&source, &config->source, config->pipeline, &err);
     if (rc == 0)
@@ -123,8 +158,7 @@ static void look_at_source(struct offline *offline, const struct tr_capture *con
         rc = tr_source_bytes_between(source, ours, file, &between, &err);
     if (rc == 0)
         tr_status_head(&offline->status, file, offset, between);
-    else
-        tr_status_state(&offline->status, "stopped", tr_error_format(&err, text, sizeof(text)));
+    say_state(&offline->status, config, &err);
     tr_source_free(source);
 }
 
@@ -135,7 +169,6 @@ static int ask_servers(const struct tr_capture *config, struct tr_buf *out, stru
         return tr_error_set(err, TR_ENOMEM, "no memory for the status");
     tr_needs_init(&offline->needs);
     int rc = tr_status_init(&offline->status, config->pipeline, err);
-    tr_status_state(&offline->status, "stopped", "");
     offline->status.needs = &offline->needs;
     if (rc == 0)
         rc = read_control(offline, config, err);

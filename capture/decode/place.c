@@ -57,7 +57,7 @@ int tr_place_advance(struct tr_place *place, const struct tr_place_event *event,
                             "read up to %" PRIu64 ": the file is not the one that was read before",
                             place->file, event->type, end, place->offset);
     if (end > (uint64_t)VERSION_MAX || place->base > VERSION_MAX - (int64_t)end)
-        return tr_error_set(err, TR_ELIMIT,
+        return tr_error_set(err, TR_ESTATE,
                             "%s:%" PRIu64 ": versions are exhausted (2^53): start a new pipeline",
                             place->file, end);
     *start = end - event->length;

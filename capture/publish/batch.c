@@ -37,6 +37,7 @@ void tr_batch_reset(struct tr_batch *batch)
     batch->count = 0;
     batch->shape_count = 0;
     batch->file[0] = '\0';
+    batch->open = (struct tr_open_group){0};
     batch->has_end = false;
 }
 

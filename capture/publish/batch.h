@@ -45,6 +45,7 @@ struct tr_batch {
     char file[256]; /* of all positions in the batch */
     bool has_end;   /* a group ended in it; `end` is behind the last one */
     struct tr_mark end;
+    struct tr_open_group open; /* the group that goes on in the next batch; ordinal 0 = none */
 };
 
 /* How full a batch is, to go back to. */

@@ -14,7 +14,8 @@ bool tr_epochs_full(const struct tr_epochs *epochs)
     return epochs->count == TR_EPOCHS_MAX;
 }
 
-struct tr_epoch *tr_epochs_open(struct tr_epochs *epochs, const struct tr_mark *end)
+struct tr_epoch *tr_epochs_open(struct tr_epochs *epochs, const struct tr_mark *end,
+                                const struct tr_open_group *open)
 {
     assert(!tr_epochs_full(epochs));
     size_t at = (epochs->first + epochs->count) % TR_EPOCHS_MAX;
@@ -24,6 +25,7 @@ struct tr_epoch *tr_epochs_open(struct tr_epochs *epochs, const struct tr_mark *
     epoch->has_end = end != NULL;
     if (end != NULL)
         epoch->end = *end;
+    epoch->open = *open;
     return epoch;
 }
 
@@ -34,7 +36,9 @@ bool tr_epochs_settle(struct tr_epochs *epochs, struct tr_mark *end)
         const struct tr_epoch *epoch = &epochs->ring[epochs->first];
         if (epoch->has_end)
             *end = epoch->end;
-        moved = moved || epoch->has_end;
+        if (epoch->open.ordinal > 0)
+            end->open = epoch->open;
+        moved = moved || epoch->has_end || epoch->open.ordinal > 0;
         epochs->first = (epochs->first + 1) % TR_EPOCHS_MAX;
         epochs->count--;
     }

@@ -4,6 +4,7 @@
 #ifndef TR_MARK_H
 #define TR_MARK_H
 
+#include "control.h"
 #include "place.h"
 
 /* The last event before a place, by which the place is known again; type 0 = none. */
@@ -19,8 +20,9 @@ struct tr_mark {
     uint32_t file_stamp; /* of the file's format description event; 0 = not read yet */
     uint32_t file_crc;
     struct tr_mark_event last;
-    int64_t ts;     /* seconds, of the last group */
-    char gtid[256]; /* GTID set of all that was read */
+    int64_t ts;                   /* seconds, of the last group */
+    char gtid[TR_GTID_SET_BYTES]; /* of all that was read */
+    struct tr_open_group open;    /* what of the group behind it is out already */
 };
 
 #endif

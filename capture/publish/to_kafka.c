@@ -15,6 +15,8 @@
 #define READ_MS 30000
 /* What the broker's batch and record headers take at most, beside key, value and our header. */
 #define RECORD_OVERHEAD 256
+/* What the producer's queue has beside its largest record. */
+#define QUEUE_ROOM ((size_t)1 << 20)
 
 /* Every message's opaque is a counter of what is still outstanding. */
 static void delivered(void *context, void *opaque, int code, const char *text)
@@ -71,7 +73,7 @@ int tr_to_kafka_make_producer(struct tr_to_kafka *to, struct tr_error *err)
     struct tr_kafka_producer_config config = {
         .properties = to->own_batch_size ? to->config.properties : &with_size,
         .client_id = client,
-        .queue_bytes_max = to->config.queue_bytes,
+        .queue_bytes_max = to->queue_bytes,
         .linger_ms = 1,
         .delivered = delivered,
         .context = to,
@@ -90,6 +92,7 @@ int tr_to_kafka_open(struct tr_to_kafka *to, const struct tr_to_kafka_config *co
     tr_buf_init(&to->key, 1 << 20);
     tr_buf_init(&to->value, 64 << 20);
     to->batch_size = 1000000;
+    to->queue_bytes = config->queue_bytes;
     if (config->properties != NULL && tr_node_get(config->properties, "batch.size") != NULL)
         to->own_batch_size = true;
     int rc = tr_topic_control(to->control_topic, config->pipeline, err);
@@ -175,11 +178,39 @@ bool tr_to_kafka_busy(const struct tr_to_kafka *to)
 
 /* ---- sending -------------------------------------------------------------------------------- */
 
+int tr_to_kafka_remake_producer(struct tr_to_kafka *to, struct tr_error *err)
+{
+    int rc = 0;
+    /* The caller's epoch is the newest, and is never complete before the caller says so. */
+    while (rc == 0 && tr_kafka_producer_pending(to->producer) > 0) {
+        rc = tr_to_kafka_poll(to, WAIT_MS, err);
+        if (rc == 0 && to->config.give_up(to->config.context))
+            rc = tr_error_set(err, TR_ESTOPPED, "stopped while records were not acknowledged");
+    }
+    return rc != 0 ? rc : tr_to_kafka_make_producer(to, err);
+}
+
+/* The producer takes no record that is larger than its queue, and has its queue's size from birth.
+ */
+static int fit_queue(struct tr_to_kafka *to, const struct tr_kafka_out *out, struct tr_error *err)
+{
+    size_t bytes = out->key.length + out->value.length;
+    if (bytes + RECORD_OVERHEAD <= to->queue_bytes)
+        return 0;
+    to->queue_bytes = bytes + QUEUE_ROOM;
+    tr_log(TR_LOG_INFO, "publish", "larger queue for a large record", TR_STR("topic", out->topic),
+           TR_INT("record_bytes", bytes), TR_INT("queue_bytes", to->queue_bytes), TR_END);
+    return tr_to_kafka_remake_producer(to, err);
+}
+
 /* Sends one message, waiting while the queue is full. */
 static int send(struct tr_to_kafka *to, struct tr_kafka_out *out, uint64_t *outstanding,
                 struct tr_error *err)
 {
     out->opaque = outstanding;
+    int fits = fit_queue(to, out, err);
+    if (fits != 0)
+        return fits;
     for (;;) {
         (*outstanding)++;
         int rc = tr_kafka_producer_send(to->producer, out, err);
@@ -251,6 +282,23 @@ static int too_large(const struct tr_batch *batch, const struct tr_record *rec,
         (size_t)rec->key_length + rec->value_length, state->topic.name, state->message_bytes_max);
 }
 
+/* The producer's own limits, which the user has set lower than the topic's. */
+static int refused(const struct tr_batch *batch, const struct tr_record *rec, struct tr_error *err)
+{
+    struct tr_slice key = tr_batch_key(batch, rec);
+    int key_shown = key.length < 100 ? (int)key.length : 100;
+    const struct tr_shape *shape = rec->shape;
+    struct tr_error library = *err;
+    tr_error_reset(err);
+    return tr_error_set(err, TR_EKAFKA,
+                        "table %.*s.%.*s: the row with key %.*s at %s:%" PRIu64 ": %s; leave "
+                        "message.max.bytes and queue.buffering.max.kbytes out of kafka:, or raise "
+                        "them, and start again",
+                        (int)shape->database.length, shape->database.data, (int)shape->table.length,
+                        shape->table.data, key_shown, key.data, batch->file, rec->position,
+                        library.text);
+}
+
 static int send_row(struct tr_to_kafka *to, const struct tr_batch *batch,
                     const struct tr_record *rec, struct tr_epoch *epoch, struct tr_error *err)
 {
@@ -278,7 +326,8 @@ static int send_row(struct tr_to_kafka *to, const struct tr_batch *batch,
         out.header_count = 1;
         out.tombstone = true;
     }
-    return send(to, &out, &epoch->outstanding, err);
+    int rc = send(to, &out, &epoch->outstanding, err);
+    return rc == TR_ELIMIT ? refused(batch, rec, err) : rc;
 }
 
 static int send_marker(struct tr_to_kafka *to, const struct tr_batch *batch,
@@ -330,7 +379,7 @@ static int open_epoch(struct tr_to_kafka *to, const struct tr_batch *batch, stru
         if (tr_epochs_full(&to->epochs) && to->config.give_up(to->config.context))
             return tr_error_set(err, TR_ESTOPPED, "stopped while records were not acknowledged");
     }
-    *epoch = tr_epochs_open(&to->epochs, batch->has_end ? &batch->end : NULL);
+    *epoch = tr_epochs_open(&to->epochs, batch->has_end ? &batch->end : NULL, &batch->open);
     return 0;
 }
 
@@ -374,6 +423,7 @@ static int write_checkpoint(struct tr_to_kafka *to, const struct tr_mark *mark,
         .base = mark->place.base,
         .version = tr_place_version(&mark->place, mark->place.offset, 0),
         .ts = mark->ts,
+        .open = mark->open,
     };
     memcpy(checkpoint.pipeline_id, to->identity.pipeline_id, sizeof(checkpoint.pipeline_id));
     memcpy(checkpoint.server_uuid, to->identity.server_uuid, sizeof(checkpoint.server_uuid));

@@ -48,6 +48,7 @@ struct tr_to_kafka {
     char schema_changes_topic[TR_TOPIC_NAME_MAX + 1];
     int64_t batch_size;   /* of the producer: no larger than any topic's max.message.bytes */
     bool own_batch_size;  /* set by the user: left alone */
+    size_t queue_bytes;   /* of the producer: the setting's, or what the largest record needs */
     struct tr_mark acked; /* all up to here is acknowledged */
     bool acked_moved;     /* since the last checkpoint was written */
     uint64_t checkpoint_outstanding;
@@ -95,8 +96,10 @@ int tr_to_kafka_ready(struct tr_to_kafka *to, struct tr_topic_state *state,
                       struct tr_error *err) TR_MUST_CHECK;
 /* Sends key and value (of `to`) to control and waits for the acknowledgement. */
 int tr_to_kafka_put_control(struct tr_to_kafka *to, struct tr_error *err) TR_MUST_CHECK;
-/* (Re-)makes the producer, with the present batch_size. */
+/* (Re-)makes the producer, with the present batch_size and queue_bytes. */
 int tr_to_kafka_make_producer(struct tr_to_kafka *to, struct tr_error *err) TR_MUST_CHECK;
+/* The same, once all that is under way is acknowledged. */
+int tr_to_kafka_remake_producer(struct tr_to_kafka *to, struct tr_error *err) TR_MUST_CHECK;
 /* After something that may pass: says so, waits; TR_ESTOPPED when it is time to give up. */
 int tr_to_kafka_again(struct tr_to_kafka *to, int *attempt, struct tr_error *err) TR_MUST_CHECK;
 

@@ -40,6 +40,16 @@ static int describe(struct tr_to_kafka *to, const char *name, struct tr_kafka_to
     }
 }
 
+/* A topic that is there may have been made by somebody who may do what we may not. */
+static int make_if_missing(struct tr_to_kafka *to, const struct tr_kafka_topic_spec *spec,
+                           struct tr_error *err)
+{
+    struct tr_kafka_topic_info info;
+    bool created;
+    int rc = describe(to, spec->name, &info, err);
+    return rc != 0 || info.exists ? rc : create(to, spec, &created, err);
+}
+
 int tr_to_kafka_make_own_topics(struct tr_to_kafka *to, struct tr_error *err)
 {
     /* Small segments and an eager cleaner: a reader goes through all of it at every start. */
@@ -67,9 +77,8 @@ int tr_to_kafka_make_own_topics(struct tr_to_kafka *to, struct tr_error *err)
         .settings = history_settings,
         .setting_count = sizeof(history_settings) / sizeof(history_settings[0]),
     };
-    bool created;
-    int rc = create(to, &control, &created, err);
-    return rc != 0 ? rc : create(to, &history, &created, err);
+    int rc = make_if_missing(to, &control, err);
+    return rc != 0 ? rc : make_if_missing(to, &history, err);
 }
 
 static int make_data_topic(struct tr_to_kafka *to, const char *name, struct tr_error *err)
@@ -107,19 +116,10 @@ static int fit_batches(struct tr_to_kafka *to, const struct tr_topic_state *stat
     if (state->message_bytes_max == 0 || to->own_batch_size || room >= to->batch_size ||
         room < BATCH_SIZE_MIN)
         return 0;
-    int rc = 0;
-    /* The caller's epoch is the newest, and is never complete before the caller says so. */
-    while (rc == 0 && tr_kafka_producer_pending(to->producer) > 0) {
-        rc = tr_to_kafka_poll(to, 100, err);
-        if (rc == 0 && to->config.give_up(to->config.context))
-            rc = tr_error_set(err, TR_ESTOPPED, "stopped while records were not acknowledged");
-    }
-    if (rc != 0)
-        return rc;
     to->batch_size = room;
     tr_log(TR_LOG_INFO, "publish", "smaller batches", TR_STR("topic", state->topic.name),
            TR_INT("max_message_bytes", state->message_bytes_max), TR_END);
-    return tr_to_kafka_make_producer(to, err);
+    return tr_to_kafka_remake_producer(to, err);
 }
 
 static int register_topic(struct tr_to_kafka *to, struct tr_topic_state *state, int32_t partitions,

@@ -50,7 +50,7 @@ static int rebuild(struct schema_ids *ids, size_t capacity, uint64_t oldest, str
     ids->capacity = capacity;
     ids->count = 0;
     for (size_t i = 0; i < old_capacity; i++)
-        if (old[i].known != NULL && old[i].turn >= oldest)
+        if (old[i].known != NULL && old[i].turn >= oldest && !old[i].known->gone)
             insert(ids, old[i]);
     free(old);
     return 0;
@@ -84,4 +84,9 @@ void schema_ids_clear(struct schema_ids *ids)
 {
     free(ids->slots);
     *ids = (struct schema_ids){0};
+}
+
+int schema_ids_drop_gone(struct schema_ids *ids, struct tr_error *err)
+{
+    return ids->capacity == 0 ? 0 : rebuild(ids, ids->capacity, 0, err);
 }

@@ -14,9 +14,11 @@
 
 #define SCHEMA_BUCKETS 1024 /* a power of two */
 #define SCHEMA_TABLES_MAX 200000
-#define SCHEMA_KEY_MAX 64
+#define SCHEMA_SWEEP_FIRST 4096
+#define SCHEMA_KEY_MAX TR_SOURCE_KEY_MAX
 
-/* Everything we know of one name; kept for the schema's life, so that ids may point to it. */
+/* Everything we know of one name that the rules take. Ids point to it; it goes when nothing but a
+ * TRUNCATE or DROP has been seen of it for long. */
 struct schema_known {
     struct schema_known *next; /* in its bucket */
     char *database, *table;    /* NUL-terminated copies */
@@ -29,6 +31,7 @@ struct schema_known {
     int64_t emptied_version;        /* the newest TRUNCATE or DROP seen, -1 = none */
     bool by_unique;                 /* keyed by a unique key, as the catalogue told */
     bool stale;                     /* a DDL came: look again at the next table map */
+    bool gone;                      /* about to be freed */
     struct tr_arena arena;          /* of `current` */
     struct tr_slice raw;            /* the table map's body, in `arena` */
     struct tr_schema_table current;
@@ -70,6 +73,8 @@ struct tr_schema {
     struct tr_source *source;
     struct schema_known *tables[SCHEMA_BUCKETS];
     size_t table_count;
+    size_t sweep_at;             /* with so many tables, those that are gone are looked for */
+    struct schema_known outside; /* stands for every table that the rules leave out */
     struct schema_database *databases;
     struct schema_topic *topics[SCHEMA_BUCKETS];
     struct schema_ids ids;
@@ -81,6 +86,8 @@ struct schema_id *schema_ids_find(const struct schema_ids *ids, uint64_t id);
 int schema_ids_put(struct schema_ids *ids, uint64_t id, struct schema_known *known,
                    struct tr_error *err) TR_MUST_CHECK;
 void schema_ids_clear(struct schema_ids *ids);
+/* Takes out the ids of tables that are `gone`. */
+int schema_ids_drop_gone(struct schema_ids *ids, struct tr_error *err) TR_MUST_CHECK;
 
 /* table.c */
 /* Makes known->current anew from the table map. */
@@ -92,10 +99,8 @@ void schema_table_drop(struct schema_known *known);
 /* key.c */
 /* Chooses the key columns; *count 0 = there are none. `found` are those of the catalogue. */
 int schema_key_choose(const struct schema_known *known, const struct tr_binlog_table *table,
-                      const uint32_t *found, uint32_t found_count, uint32_t key[SCHEMA_KEY_MAX],
+                      const struct tr_source_key *found, uint32_t key[SCHEMA_KEY_MAX],
                       uint32_t *count, struct tr_error *err) TR_MUST_CHECK;
-/* TR_ECONFIG for settings of a rule that are unknown or not supported. */
-int schema_check_settings(const struct tr_rules *rules, struct tr_error *err) TR_MUST_CHECK;
 
 /* topic.c */
 /* known->topic, made at the first call; registers it and refuses collisions. */

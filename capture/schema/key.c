@@ -63,12 +63,12 @@ static int take_setting(const struct tr_node *node, const struct tr_binlog_table
 }
 
 int schema_key_choose(const struct schema_known *known, const struct tr_binlog_table *table,
-                      const uint32_t *found, uint32_t found_count, uint32_t key[SCHEMA_KEY_MAX],
+                      const struct tr_source_key *found, uint32_t key[SCHEMA_KEY_MAX],
                       uint32_t *count, struct tr_error *err)
 {
     *count = 0;
-    if (found_count > 0)
-        return take_indexes(table, found, found_count, key, count, err);
+    if (found->count > 0)
+        return take_indexes(table, found->columns, found->count, key, count, err);
     if (table->primary_key_count > 0)
         return take_indexes(table, table->primary_key, table->primary_key_count, key, count, err);
     const struct tr_node *given =
@@ -89,7 +89,7 @@ static int check_rule(void *context, const char *pattern, const struct tr_node *
     return tr_node_check_keys(settings, "capture.tables", known, err);
 }
 
-int schema_check_settings(const struct tr_rules *rules, struct tr_error *err)
+int tr_schema_check_rules(const struct tr_rules *rules, struct tr_error *err)
 {
     return tr_rules_each_settings(rules, check_rule, NULL, err);
 }

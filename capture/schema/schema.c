@@ -36,6 +36,25 @@ static int64_t database_ddl(const struct tr_schema *schema, struct tr_slice data
     return -1;
 }
 
+/* Notes DDL on a database; forgetting it for want of memory would give wrong shapes. */
+static void note_database(struct tr_schema *schema, struct tr_slice name, int64_t version)
+{
+    struct schema_database *at = schema->databases;
+    while (at != NULL && !same_name(at->name, at->length, name))
+        at = at->next;
+    if (at == NULL) {
+        at = calloc(1, sizeof *at);
+        if (at == NULL || (at->name = strndup(name.data, name.length)) == NULL)
+            abort();
+        at->length = name.length;
+        at->ddl_version = -1;
+        at->next = schema->databases;
+        schema->databases = at;
+    }
+    if (version > at->ddl_version)
+        at->ddl_version = version;
+}
+
 static void free_known(struct schema_known *known)
 {
     schema_table_drop(known);
@@ -45,17 +64,72 @@ static void free_known(struct schema_known *known)
     free(known);
 }
 
-/* The table of that name; made when it is met for the first time. NULL with err set. */
+static bool is_gone(const struct schema_known *known)
+{
+    return known->stale && known->emptied_version >= 0 &&
+           known->emptied_version == known->ddl_version && known->raw.data == NULL;
+}
+
+static void free_gone(struct tr_schema *schema)
+{
+    for (size_t i = 0; i < SCHEMA_BUCKETS; i++) {
+        struct schema_known **link = &schema->tables[i];
+        while (*link != NULL) {
+            struct schema_known *known = *link;
+            if (!known->gone) {
+                link = &known->next;
+                continue;
+            }
+            *link = known->next;
+            free_known(known);
+            schema->table_count--;
+        }
+    }
+}
+
+/* Names that come and go, a table a job, must not add up. What is remembered of those that are gone
+ * is that no shape from before may be trusted: from now on that is true of their whole database. */
+static int sweep(struct tr_schema *schema, struct tr_error *err)
+{
+    if (schema->table_count < schema->sweep_at)
+        return 0;
+    for (size_t i = 0; i < SCHEMA_BUCKETS; i++)
+        for (struct schema_known *known = schema->tables[i]; known != NULL; known = known->next)
+            known->gone = is_gone(known);
+    schema->last = NULL;
+    int rc = schema_ids_drop_gone(&schema->ids, err);
+    if (rc != 0)
+        return rc;
+    for (size_t i = 0; i < SCHEMA_BUCKETS; i++)
+        for (struct schema_known *known = schema->tables[i]; known != NULL; known = known->next)
+            if (known->gone)
+                note_database(schema, (struct tr_slice){known->database, known->database_length},
+                              known->ddl_version);
+    free_gone(schema);
+    schema->sweep_at =
+        schema->table_count * 2 < SCHEMA_SWEEP_FIRST ? SCHEMA_SWEEP_FIRST : schema->table_count * 2;
+    if (schema->table_count >= SCHEMA_TABLES_MAX)
+        return tr_error_set(err, TR_ESOURCE,
+                            "more than %d tables are captured: leave some out in capture.tables",
+                            SCHEMA_TABLES_MAX);
+    if (schema->sweep_at > SCHEMA_TABLES_MAX)
+        schema->sweep_at = SCHEMA_TABLES_MAX;
+    return 0;
+}
+
+/* The table of that name; made when it is met for the first time, and `outside` for those that the
+ * rules leave out. NULL with err set. */
 static struct schema_known *get_known(struct tr_schema *schema, struct tr_slice database,
                                       struct tr_slice table, struct tr_error *err)
 {
+    const struct tr_node *settings = NULL;
     struct schema_known *known = find_known(schema, database, table);
     if (known != NULL)
         return known;
-    if (schema->table_count == SCHEMA_TABLES_MAX) {
-        (void)tr_error_set(err, TR_ELIMIT, "more than %d tables", SCHEMA_TABLES_MAX);
+    if (!tr_rules_match(schema->config.rules, database, table, &settings))
+        return &schema->outside;
+    if (sweep(schema, err) != 0)
         return NULL;
-    }
     known = calloc(1, sizeof *known);
     if (known != NULL) {
         known->database = strndup(database.data, database.length);
@@ -69,8 +143,9 @@ static struct schema_known *get_known(struct tr_schema *schema, struct tr_slice 
     }
     known->database_length = database.length;
     known->table_length = table.length;
-    known->by_rules = tr_rules_match(schema->config.rules, database, table, &known->settings);
-    known->captured = known->by_rules;
+    known->settings = settings;
+    known->by_rules = true;
+    known->captured = true;
     known->ddl_version = database_ddl(schema, database);
     known->emptied_version = -1;
     size_t bucket = bucket_of(database, table);
@@ -86,6 +161,8 @@ int tr_schema_table_topic(struct tr_schema *schema, struct tr_slice database, st
     struct schema_known *known = get_known(schema, database, table, err);
     if (known == NULL)
         return err->code;
+    if (!known->by_rules)
+        return tr_error_set(err, TR_EBUG, "the topic of a table that isn't captured");
     int rc = schema_topic_of(schema, known, err);
     *topic = known->topic;
     return rc;
@@ -109,7 +186,7 @@ int tr_schema_new(struct tr_schema **out, const struct tr_schema_config *config,
                   struct tr_control *control, struct tr_source *source, struct tr_error *err)
 {
     *out = NULL;
-    int rc = schema_check_settings(config->rules, err);
+    int rc = tr_schema_check_rules(config->rules, err);
     if (rc != 0)
         return rc;
     struct tr_schema *schema = calloc(1, sizeof *schema);
@@ -118,6 +195,7 @@ int tr_schema_new(struct tr_schema **out, const struct tr_schema_config *config,
     schema->config = *config;
     schema->control = control;
     schema->source = source;
+    schema->sweep_at = SCHEMA_SWEEP_FIRST;
     rc = take_topics(schema, err);
     if (rc != 0)
         tr_schema_free(schema);
@@ -221,23 +299,6 @@ static void mark_ddl(struct schema_known *known, int64_t version)
         known->ddl_version = version;
 }
 
-/* Notes DDL on a database; forgetting it for want of memory would give wrong shapes. */
-static void note_database(struct tr_schema *schema, struct tr_slice name, int64_t version)
-{
-    struct schema_database *at = schema->databases;
-    while (at != NULL && !same_name(at->name, at->length, name))
-        at = at->next;
-    if (at == NULL) {
-        at = calloc(1, sizeof *at);
-        if (at == NULL || (at->name = strndup(name.data, name.length)) == NULL)
-            abort();
-        at->length = name.length;
-        at->next = schema->databases;
-        schema->databases = at;
-    }
-    at->ddl_version = version;
-}
-
 void tr_schema_ddl(struct tr_schema *schema, struct tr_slice database, struct tr_slice table,
                    int64_t version)
 {
@@ -245,7 +306,7 @@ void tr_schema_ddl(struct tr_schema *schema, struct tr_slice database, struct tr
         /* Also a table that has had no rows yet: a shape from before this must not be trusted. */
         struct tr_error ignored = {0};
         struct schema_known *known = get_known(schema, database, table, &ignored);
-        if (known != NULL)
+        if (known != NULL && known->by_rules)
             mark_ddl(known, version);
         return;
     }
@@ -261,8 +322,11 @@ void tr_schema_emptied(struct tr_schema *schema, struct tr_slice database, struc
 {
     tr_schema_ddl(schema, database, table, version);
     struct schema_known *known = find_known(schema, database, table);
-    if (known != NULL)
-        known->emptied_version = version;
+    if (known == NULL)
+        return;
+    known->emptied_version = version;
+    /* Its next row has a table map of its own; until then, or for ever, it costs no memory. */
+    schema_table_drop(known);
 }
 
 int tr_schema_key_lost(struct tr_schema *schema, struct tr_slice database, struct tr_slice table,

@@ -86,15 +86,40 @@ static bool names_key(const struct tr_shape *shape, const struct tr_binlog_table
     return same;
 }
 
-/* The catalogue is ahead of the log and can't say what the table's columns were: those that an
- * older shape had already are still what they were. */
+static bool find_column(const struct tr_binlog_table *table, const struct tr_shape_column *wanted,
+                        uint32_t *index)
+{
+    for (uint32_t i = 0; i < table->column_count; i++) {
+        if (table->columns[i].hidden || !same_column(wanted, &table->columns[i].shape))
+            continue;
+        *index = i;
+        return true;
+    }
+    return false;
+}
+
+/* The catalogue is ahead of the log and can't say what all of the table's columns were: those that
+ * an older shape had already are still what they were. */
 static void inherit(struct tr_binlog_table *table, const struct tr_shape *older)
 {
-    for (uint32_t i = 0; i < table->column_count; i++)
-        for (uint32_t j = 0; j < older->column_count; j++)
-            if (!table->columns[i].hidden &&
-                same_column(&older->columns[j], &table->columns[i].shape))
-                table->columns[i].shape.refine = older->columns[j].refine;
+    uint32_t i;
+    for (uint32_t j = 0; j < older->column_count; j++)
+        if (find_column(table, &older->columns[j], &i) &&
+            table->columns[i].shape.refine == TR_REFINE_NONE)
+            table->columns[i].shape.refine = older->columns[j].refine;
+}
+
+/* The key of an older shape, in the map's columns; none when it has lost one of them. */
+static struct tr_source_key key_of(const struct tr_binlog_table *table,
+                                   const struct tr_shape *older)
+{
+    struct tr_source_key key = {.count = 0};
+    uint32_t count = older == NULL ? 0 : older->key_count;
+    for (uint32_t i = 0; i < count && i < TR_SOURCE_KEY_MAX; i++)
+        if (!find_column(table, &older->columns[older->key[i]], &key.columns[i]))
+            return key;
+    key.count = count <= TR_SOURCE_KEY_MAX ? count : 0;
+    return key;
 }
 
 /* CREATE SEQUENCE makes a table of one row and these columns, whose changes are no rows of data. */
@@ -144,16 +169,16 @@ static int make_shape(struct tr_schema *schema, struct schema_known *known,
                       struct tr_binlog_table *table, const struct tr_shape *older, int64_t version,
                       struct tr_shape *shape, struct tr_error *err)
 {
-    uint32_t found[SCHEMA_KEY_MAX], key[SCHEMA_KEY_MAX];
-    uint32_t found_count = 0, count = 0;
+    const struct tr_source_key older_key = key_of(table, older);
+    struct tr_source_key found = {.count = 0};
+    uint32_t key[SCHEMA_KEY_MAX], count = 0;
     bool same;
-    int rc =
-        tr_source_refine(schema->source, table, &same, found, SCHEMA_KEY_MAX, &found_count, err);
+    int rc = tr_source_refine(schema->source, table, &older_key, &same, &found, err);
     if (rc == 0 && !same && older != NULL)
         inherit(table, older);
     known->by_unique = rc == 0 && found_count > 0;
     if (rc == 0)
-        rc = schema_key_choose(known, table, found, found_count, key, &count, err);
+        rc = schema_key_choose(known, table, &found, key, &count, err);
     if (rc != 0)
         return rc;
     *shape = (struct tr_shape){

@@ -113,30 +113,40 @@ static int visit_lines(const struct cascade_visit *cascade, struct tr_slice data
     return 0;
 }
 
-static int visit_table(const struct cascade_visit *cascade, struct tr_slice database,
-                       struct tr_slice table, struct tr_error *err)
+/* "<head>`database`.`table`<tail>"; a table that isn't there is 0 and no result. */
+static int select_from(struct tr_source *source, const char *head, struct tr_slice database,
+                       struct tr_slice table, const char *tail, MYSQL_RES **out,
+                       struct tr_error *err)
 {
-    enum { NO_SUCH_TABLE = 1146 };
-    MYSQL_RES *result = NULL;
+    enum { NO_SUCH_DATABASE = 1049, NO_SUCH_TABLE = 1146 };
     struct tr_error failed = {0};
     struct tr_buf sql;
+    *out = NULL;
     tr_buf_init(&sql, 4096);
-    tr_buf_printf(&sql, "SHOW CREATE TABLE ");
+    tr_buf_printf(&sql, "%s", head);
     put_name(&sql, database);
     tr_buf_append_char(&sql, '.');
     put_name(&sql, table);
+    tr_buf_printf(&sql, "%s", tail);
     tr_buf_append_char(&sql, '\0');
     int rc = tr_buf_check(&sql, "statement", &failed);
     if (rc == 0)
-        rc = tr_source_select(cascade->source, sql.data, &result, &failed);
+        rc = tr_source_select(source, sql.data, out, &failed);
     tr_buf_done(&sql);
-    if (rc != 0) {
-        /* Dropped since we asked. */
-        if (failed.native == NO_SUCH_TABLE)
-            return 0;
-        *err = err->code != 0 ? *err : failed;
+    if (failed.native == NO_SUCH_TABLE || failed.native == NO_SUCH_DATABASE)
+        return 0;
+    if (rc != 0 && err->code == 0)
+        *err = failed;
+    return rc;
+}
+
+static int visit_table(const struct cascade_visit *cascade, struct tr_slice database,
+                       struct tr_slice table, struct tr_error *err)
+{
+    MYSQL_RES *result;
+    int rc = select_from(cascade->source, "SHOW CREATE TABLE ", database, table, "", &result, err);
+    if (rc != 0 || result == NULL) /* NULL: dropped since we asked */
         return rc;
-    }
     MYSQL_ROW row = mysql_fetch_row(result);
     if (row != NULL)
         rc = visit_lines(cascade, database, table, field(row, mysql_fetch_lengths(result), 1), err);
@@ -178,4 +188,35 @@ int tr_source_filters(struct tr_source *source, char *out, size_t size, struct t
              not [0] != '\0' ? "binlog_ignore_db=" : "", not );
     mysql_free_result(result);
     return 0;
+}
+
+/* ---- may we read it? --------------------------------------------------------------------------
+ *
+ * The server itself is asked, because grants come by roles, patterns and columns. It says "denied"
+ * before it says that there is no such table: a name that nobody gives tells of all the others. */
+
+#define NOBODYS_TABLE "tailrace no such table"
+
+int tr_source_check_select(struct tr_source *source, struct tr_slice database,
+                           struct tr_slice table, struct tr_error *err)
+{
+    enum { NO_DATABASE = 1044, DENIED = 1142, DENIED_COLUMN = 1143 };
+    MYSQL_RES *result;
+    struct tr_error failed = {0};
+    bool all = table.length == 0;
+    int rc = select_from(source, "SELECT 1 FROM ", database, all ? TR_SLICE(NOBODYS_TABLE) : table,
+                         " LIMIT 0", &result, &failed);
+    mysql_free_result(result);
+    if (failed.native == NO_DATABASE || failed.native == DENIED || failed.native == DENIED_COLUMN)
+        return tr_error_set_native(err, TR_ESOURCE, failed.native,
+                                   "the account may not SELECT from %.*s.%.*s on %s, so its JSON "
+                                   "columns, keys and foreign "
+                                   "keys can't be seen: GRANT SELECT ON `%.*s`.* TO '%s'@'%%'",
+                                   (int)database.length, database.data, all ? 1 : (int)table.length,
+                                   all ? "*" : table.data, source->endpoint, (int)database.length,
+                                   database.data,
+                                   source->settings.user != NULL ? source->settings.user : "");
+    if (rc != 0 && err->code == 0)
+        *err = failed;
+    return rc;
 }

@@ -24,7 +24,8 @@ static int select_text(struct tr_source *source, const char *sql, char *out, siz
     MYSQL_ROW row = mysql_fetch_row(result);
     const char *text = row != NULL && row[0] != NULL ? row[0] : "";
     if (strlen(text) >= size)
-        rc = tr_error_set(err, TR_ELIMIT, "%s: the answer is longer than %zu bytes", sql, size - 1);
+        rc =
+            tr_error_set(err, TR_ESOURCE, "%s: the answer is longer than %zu bytes", sql, size - 1);
     else
         strcpy(out, text);
     mysql_free_result(result);
@@ -32,10 +33,10 @@ static int select_text(struct tr_source *source, const char *sql, char *out, siz
 }
 
 /* The GTID set is read first: it may be behind the place, never ahead of it. */
-int tr_source_head(struct tr_source *source, char file[256], uint64_t *offset, char gtid[256],
-                   struct tr_error *err)
+int tr_source_head(struct tr_source *source, char file[256], uint64_t *offset,
+                   char gtid[TR_GTID_SET_BYTES], struct tr_error *err)
 {
-    int rc = select_text(source, "SELECT @@global.gtid_binlog_pos", gtid, 256, err);
+    int rc = select_text(source, "SELECT @@global.gtid_binlog_pos", gtid, TR_GTID_SET_BYTES, err);
     if (rc != 0)
         return rc;
     MYSQL_RES *result;
@@ -129,9 +130,12 @@ int tr_source_is_boundary(struct tr_source *source, const char *file, uint64_t o
     MYSQL_ROW row;
     while (result != NULL && !*is && (row = mysql_fetch_row(result)) != NULL)
         *is = strtoull(row[1], NULL, 10) == offset || strtoull(row[4], NULL, 10) == offset;
-    /* The rest of the rows isn't wanted: the connection goes before its result. */
-    tr_connection_close(source, &connection);
+    /* The rest of the rows isn't wanted. The result speaks to its connection when it goes, so it
+     * goes first; cut off, that takes no time. */
+    if (result != NULL)
+        mariadb_cancel(connection.mysql);
     mysql_free_result(result);
+    tr_connection_close(source, &connection);
     tr_buf_done(&sql);
     return rc;
 }
@@ -163,6 +167,102 @@ static int first_gtid(struct tr_source *source, MYSQL *mysql, char file[256], ui
             return 1;
         }
     }
+}
+
+/* The file's length by the server's index; TR_ESTATE when it has no such file. */
+static int file_length(struct tr_source *source, const char *file, uint64_t *length,
+                       struct tr_error *err)
+{
+    MYSQL_RES *result;
+    int rc = tr_source_select(source, "SHOW BINARY LOGS", &result, err);
+    if (rc != 0)
+        return rc;
+    MYSQL_ROW row;
+    bool found = false;
+    while (!found && (row = mysql_fetch_row(result)) != NULL) {
+        found = strcmp(row[0], file) == 0;
+        *length = strtoull(row[1], NULL, 10);
+    }
+    mysql_free_result(result);
+    return found ? 0
+                 : tr_error_set(err, TR_ESTATE,
+                                "%s has no binlog file %s: Could not find first log file name in "
+                                "its index; SHOW BINARY LOGS lists those that it has",
+                                source->endpoint, file);
+}
+
+/* Reads a dump up to the first event that lies behind its start, or the log's end. */
+static int first_event(struct tr_source *source, MYSQL *mysql, uint64_t offset, bool *truncated,
+                       struct tr_error *err)
+{
+    for (;;) {
+        unsigned long size = mysql_net_read_packet(mysql);
+        if (size == packet_error)
+            return tr_connection_error(source, mysql, "looking for the place", truncated, err);
+        const uint8_t *packet = mysql->net.read_pos;
+        if (size < 20 || packet[0] != 0)
+            return 0;
+        struct tr_binlog_event event;
+        int rc = tr_binlog_event_read(&event, packet + 1, size - 1, source->server.checksum, err);
+        if (rc != 0 || (event.timestamp != 0 && event.log_pos > offset))
+            return rc;
+    }
+}
+
+/* Begins a dump there, and ends it. *truncated as in tr_source_read. */
+static int try_dump(struct tr_source *source, const char *file, uint64_t offset, bool *truncated,
+                    struct tr_error *err)
+{
+    struct tr_connection connection = {NULL, -1};
+    int rc = tr_connection_open(source, &connection, &source->hosts[source->host_used],
+                                TR_SOURCE_QUERY_TIMEOUT_S, err);
+    if (rc == 0)
+        rc = tr_source_announce(source, &connection, err);
+    /* 1 = end at the log's end instead of waiting there. */
+    if (rc == 0)
+        rc = tr_source_send_dump(source, &connection, file, offset, 1, err);
+    if (rc == 0)
+        rc = first_event(source, connection.mysql, offset, truncated, err);
+    tr_connection_close(source, &connection);
+    return rc;
+}
+
+int tr_source_check_place(struct tr_source *source, const char *file, uint64_t offset,
+                          struct tr_error *err)
+{
+    uint64_t length = 0;
+    int rc = file_length(source, file, &length, err);
+    if (rc != 0)
+        return rc;
+    if (offset > length)
+        return tr_error_set(
+            err, TR_ESTATE, "impossible position %s:%llu: the file ends at %llu on %s", file,
+            (unsigned long long)offset, (unsigned long long)length, source->endpoint);
+    /* The protocol can't ask for places beyond; they are compared when reading gets there. */
+    if (offset > UINT32_MAX)
+        return 0;
+    struct tr_error failed = {0};
+    bool truncated = false, is = true;
+    rc = try_dump(source, file, offset, &truncated, &failed);
+    /* From the middle of an event the server reads lengths that are none, and complains of many
+     * things: of a packet's size, of a damaged file. */
+    if (failed.native == TR_SERVER_MASTER_FATAL) {
+        struct tr_error own = {0};
+        int asked = tr_source_is_boundary(source, file, offset, &is, &own);
+        if (truncated || asked != 0) {
+            failed = own;
+            rc = asked;
+        } else if (!is) {
+            rc = 0;
+        }
+    }
+    if (rc == 0 && !is)
+        return tr_error_set(err, TR_ESTATE,
+                            "no event begins at %s:%llu on %s: give the position of a GTID event",
+                            file, (unsigned long long)offset, source->endpoint);
+    if (rc != 0 && err->code == 0)
+        *err = failed;
+    return rc;
 }
 
 static bool is_gtid_list(const char *text)
@@ -202,7 +302,7 @@ int tr_source_find_gtid(struct tr_source *source, const char *gtid, char file[25
 {
     if (!is_gtid_list(gtid))
         return tr_error_set(err, TR_EUSAGE, "'%s' is no MariaDB GTID set (as 0-1101-33)", gtid);
-    char head_file[256], head_gtid[256], found[256] = "";
+    char head_file[256], head_gtid[TR_GTID_SET_BYTES], found[256] = "";
     uint64_t head_offset;
     int rc = tr_source_head(source, head_file, &head_offset, head_gtid, err);
     if (rc != 0)

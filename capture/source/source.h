@@ -11,6 +11,7 @@
 #define TR_SOURCE_H
 
 #include "binlog.h"
+#include "control.h"
 #include "options.h"
 #include "place.h"
 
@@ -56,8 +57,8 @@ const char *tr_source_endpoint(const struct tr_source *source);
 
 /* The present end of the binlog and the GTID set there (by its own, second connection, which is
  * also used by all catalogue look-ups while the dump runs). */
-int tr_source_head(struct tr_source *source, char file[256], uint64_t *offset, char gtid[256],
-                   struct tr_error *err) TR_MUST_CHECK;
+int tr_source_head(struct tr_source *source, char file[256], uint64_t *offset,
+                   char gtid[TR_GTID_SET_BYTES], struct tr_error *err) TR_MUST_CHECK;
 /* The oldest binlog file there is. */
 int tr_source_oldest(struct tr_source *source, char file[256], struct tr_error *err) TR_MUST_CHECK;
 /* The file that follows `file` in the server's index; TR_ESTATE when there is none. */
@@ -70,6 +71,11 @@ int tr_source_bytes_between(struct tr_source *source, const char *from, const ch
 /* File and offset of a GTID set; for `--start GTID`. */
 int tr_source_find_gtid(struct tr_source *source, const char *gtid, char file[256],
                         uint64_t *offset, struct tr_error *err) TR_MUST_CHECK;
+
+/* Whether a dump can begin at file and offset: TR_ESTATE with the reason when it can't. Not while
+ * our dump runs, which the server would end. */
+int tr_source_check_place(struct tr_source *source, const char *file, uint64_t offset,
+                          struct tr_error *err) TR_MUST_CHECK;
 
 /* Begins the dump at file and offset (4 … 2^32-1; the caller discards up to places beyond). */
 int tr_source_dump(struct tr_source *source, const char *file, uint64_t offset,
@@ -87,12 +93,25 @@ void tr_source_wake(struct tr_source *source);
 /* ---- catalogue ----------------------------------------------------------------------------------
  */
 
-/* Refines the columns of `table` (json, uuid, inet4, inet6) where the catalogue's columns still
- * match it (*same), and returns in key/key_count the best unique key over NOT NULL columns when the
- * table has no primary key (fewest columns, then first by name); indexes into the columns. */
-int tr_source_refine(struct tr_source *source, struct tr_binlog_table *table, bool *same,
-                     uint32_t *key, uint32_t key_max, uint32_t *key_count,
+#define TR_SOURCE_KEY_MAX 64
+
+struct tr_source_key {
+    uint32_t columns[TR_SOURCE_KEY_MAX]; /* indexes into the table map's columns */
+    uint32_t count;                      /* 0 = none */
+};
+
+/* Refines the columns of `table` (json, uuid, inet4, inet6) that the catalogue still has by name
+ * and type. Where all its columns still match the map (*same), `key` is the best unique key over
+ * NOT NULL columns of a table without a primary key (fewest columns, then first by name); where
+ * they don't, it is `older` (the key that the table had before) unless the catalogue speaks against
+ * it. TR_ESOURCE with the GRANT when the account may not read the table. */
+int tr_source_refine(struct tr_source *source, struct tr_binlog_table *table,
+                     const struct tr_source_key *older, bool *same, struct tr_source_key *key,
                      struct tr_error *err) TR_MUST_CHECK;
+/* TR_ESOURCE with the GRANT when the account may not SELECT from the table, or, with `table` empty,
+ * from any table of the database; 0 also when the table is gone. */
+int tr_source_check_select(struct tr_source *source, struct tr_slice database,
+                           struct tr_slice table, struct tr_error *err) TR_MUST_CHECK;
 /* Calls back for each base table (database, table, whether it has a usable key). */
 int tr_source_each_table(struct tr_source *source,
                          int (*visit)(void *context, struct tr_slice database,

@@ -1,4 +1,7 @@
 /* checkpoint.c - the checkpoint's record; see control.h. */
+#include <inttypes.h>
+#include <stdlib.h>
+
 #include "fields.h"
 #include "json_writer.h"
 
@@ -45,6 +48,17 @@ static void write_needs_snapshot(struct tr_buf *out, const struct tr_checkpoint 
     tr_buf_append_char(out, ']');
 }
 
+static void write_open_group(struct tr_buf *out, const struct tr_open_group *open)
+{
+    if (open->ordinal == 0)
+        return;
+    TR_JSON_LITERAL(out, ",\"open_group\":{\"version\":");
+    tr_json_int(out, open->version);
+    tr_json_member(out, false, "ordinal");
+    tr_json_uint(out, open->ordinal);
+    tr_buf_printf(out, ",\"key_hash\":\"%016" PRIx64 "\"}", open->key_hash);
+}
+
 int tr_checkpoint_write(const struct tr_checkpoint *checkpoint, struct tr_buf *key,
                         struct tr_buf *value, struct tr_error *err)
 {
@@ -66,6 +80,7 @@ int tr_checkpoint_write(const struct tr_checkpoint *checkpoint, struct tr_buf *k
     tr_json_text(value, tr_slice_of(checkpoint->gtid));
     tr_json_member(value, false, "ts");
     tr_json_int(value, checkpoint->ts);
+    write_open_group(value, &checkpoint->open);
     write_needs_snapshot(value, checkpoint);
     tr_buf_append_char(value, '}');
     int rc = tr_buf_check(key, "the checkpoint's key", err);
@@ -76,7 +91,7 @@ int tr_checkpoint_write(const struct tr_checkpoint *checkpoint, struct tr_buf *k
 
 struct checkpoint_words {
     struct tr_checkpoint checkpoint;
-    struct tr_json_value server, needs_snapshot;
+    struct tr_json_value server, open_group, needs_snapshot;
 };
 
 static const struct field checkpoint_fields[] = {
@@ -88,6 +103,7 @@ static const struct field checkpoint_fields[] = {
     FIELD(checkpoint_words, checkpoint.version, "version", FIELD_I64),
     FIELD_FIXED(checkpoint_words, checkpoint.gtid, "gtid"),
     FIELD(checkpoint_words, checkpoint.ts, "ts", FIELD_I64),
+    FIELD_OPTIONAL(checkpoint_words, open_group, "open_group", FIELD_OBJECT),
     FIELD(checkpoint_words, needs_snapshot, "needs_snapshot", FIELD_ARRAY),
     {0},
 };
@@ -110,6 +126,37 @@ static const struct field need_fields[] = {
     FIELD(tr_needs_snapshot, reason, "reason", FIELD_TEXT),
     {0},
 };
+
+struct open_words {
+    int64_t version;
+    uint64_t ordinal;
+    char key_hash[17];
+};
+
+static const struct field open_fields[] = {
+    FIELD(open_words, version, "version", FIELD_I64),
+    FIELD(open_words, ordinal, "ordinal", FIELD_U64),
+    FIELD_FIXED(open_words, key_hash, "key_hash"),
+    {0},
+};
+
+/* Absent in checkpoints between transactions, and in those of earlier versions. */
+static int read_open_group(struct tr_checkpoint *checkpoint, const struct tr_json_value *object,
+                           struct tr_arena *arena, struct tr_error *err)
+{
+    struct open_words words = {0};
+    char *end = NULL;
+    if (object->text.length == 0)
+        return 0;
+    if (fields_read(object, open_fields, &words, arena, "checkpoint", err) < 0)
+        return err->code;
+    checkpoint->open.version = words.version;
+    checkpoint->open.ordinal = words.ordinal;
+    checkpoint->open.key_hash = strtoull(words.key_hash, &end, 16);
+    if (strlen(words.key_hash) != 16 || *end != '\0')
+        return tr_error_set(err, TR_ESTATE, "control record: checkpoint: key_hash is no hash");
+    return 0;
+}
 
 static int read_needs_snapshot(struct tr_checkpoint *checkpoint, const struct tr_json_value *array,
                                struct tr_arena *arena, struct tr_error *err)
@@ -153,6 +200,8 @@ int control_checkpoint_read(struct tr_checkpoint *checkpoint, struct tr_slice te
         return err->code;
     *checkpoint = words.checkpoint;
     if (fields_read(&words.server, server_fields, checkpoint, arena, "checkpoint", err) < 0)
+        return err->code;
+    if (read_open_group(checkpoint, &words.open_group, arena, err) < 0)
         return err->code;
     return read_needs_snapshot(checkpoint, &words.needs_snapshot, arena, err);
 }

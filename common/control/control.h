@@ -16,6 +16,10 @@
 #include "buf.h"
 
 #define TR_CONTROL_FORMAT 1
+/* A MariaDB GTID set of 64 domains ("4294967295-4294967295-18446744073709551615," each), and NUL.
+ */
+#define TR_GTID_DOMAINS_MAX 64
+#define TR_GTID_SET_BYTES (TR_GTID_DOMAINS_MAX * 43 + 1)
 
 /* ---- names ---------------------------------------------------------------------------------- */
 
@@ -106,6 +110,14 @@ struct tr_needs_snapshot {
     struct tr_slice reason; /* "ALTER TABLE … MODIFY" */
 };
 
+/* A transaction of which rows were published before its end, because it was too large to be held.
+ * It begins at the checkpoint's place. */
+struct tr_open_group {
+    int64_t version;   /* of its opening event */
+    uint64_t ordinal;  /* of the last row published, among the captured ones; 0 = there is none */
+    uint64_t key_hash; /* FNV-1a of that row's key */
+};
+
 struct tr_checkpoint {
     char pipeline_id[17]; /* 16 hex digits, random, made with the first checkpoint */
     /* The server that the position belongs to (the fingerprint). */
@@ -121,8 +133,9 @@ struct tr_checkpoint {
     uint64_t offset; /* 64-bit place in the file as it is on disk */
     int64_t base;    /* versions: base at this offset, inflation of the file so far included */
     int64_t version; /* of the group end: base + offset */
-    char gtid[256];  /* GTID set of all that was read */
-    int64_t ts;      /* seconds, of the last group */
+    char gtid[TR_GTID_SET_BYTES]; /* of all that was read */
+    int64_t ts;                   /* seconds, of the last group */
+    struct tr_open_group open;
     struct tr_needs_snapshot *needs_snapshot;
     uint32_t needs_snapshot_count;
 };

@@ -36,13 +36,14 @@ static bool is_column(const struct tr_json_value *name)
     return name->text.length >= length + 2 && memcmp(name->text.data + 1, PREFIX, length) == 0;
 }
 
-/* What follows the table: only columns, and then the end of the text. */
+/* What follows the table: only columns (a SET's value is an array), and then the end of the text.
+ */
 static int check_columns(struct tr_json_cursor *cursor, struct tr_error *err)
 {
     struct tr_json_value name, value;
     int got;
     while ((got = next_member(cursor, &name, &value, err)) > 0)
-        if (!is_column(&name) || value.type >= TR_JSON_ARRAY)
+        if (!is_column(&name) || value.type == TR_JSON_OBJECT)
             return tr_error_set(err, TR_EPOISON, "no key of a row: %.*s is no key column",
                                 (int)name.text.length, name.text.data);
     if (got == 0 && cursor->at != cursor->end)

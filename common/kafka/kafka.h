@@ -61,8 +61,8 @@ int tr_kafka_producer_new(struct tr_kafka_producer **out,
                           struct tr_error *err) TR_MUST_CHECK;
 /* Purges what is in flight (delivered is called for it) and frees; NULL does nothing. */
 void tr_kafka_producer_free(struct tr_kafka_producer *producer);
-/* 0; TR_EKAFKA_RETRY when the queue is full (poll, then try again); TR_ELIMIT too large; else
- * fatal. Any thread. */
+/* 0; TR_EKAFKA_RETRY when the queue is full (poll, then try again); TR_ELIMIT too large, also for
+ * the whole queue; else fatal. Any thread. */
 int tr_kafka_producer_send(struct tr_kafka_producer *producer, const struct tr_kafka_out *out,
                            struct tr_error *err) TR_MUST_CHECK;
 /* Serves delivery callbacks for up to timeout_ms; returns how many events were served. */
@@ -93,7 +93,10 @@ struct tr_kafka_topic_spec {
 struct tr_kafka_topic_info {
     bool exists;
     int32_t partitions;
-    int64_t message_bytes_max; /* max.message.bytes, 0 when unknown */
+    int32_t replication;           /* of partition 0; 0 when unknown */
+    int64_t message_bytes_max;     /* max.message.bytes, 0 when unknown */
+    int64_t min_compaction_lag_ms; /* min.compaction.lag.ms, -1 when unknown */
+    int64_t delete_retention_ms;   /* delete.retention.ms, -1 when unknown */
     char cleanup_policy[32];
 };
 
@@ -103,9 +106,6 @@ int tr_kafka_topic_create(struct tr_kafka_producer *producer,
                           struct tr_error *err) TR_MUST_CHECK;
 int tr_kafka_topic_describe(struct tr_kafka_producer *producer, const char *name,
                             struct tr_kafka_topic_info *info, struct tr_error *err) TR_MUST_CHECK;
-/* Whether an error says that the brokers do not know a topic or partition. It may be there all the
- * same: one that is starting or ending says so of every topic. */
-bool tr_kafka_unknown(const struct tr_error *err);
 /* First offset and the offset after the last record. TR_EKAFKA_RETRY also for a partition that the
  * brokers do not know. */
 int tr_kafka_watermarks(struct tr_kafka_producer *producer, const char *topic, int32_t partition,
@@ -226,7 +226,7 @@ void tr_kafka_reader_free(struct tr_kafka_reader *reader);
  * Gives each record to `take` (its error ends the read). Waits up to timeout_ms for records;
  * `to_end`: reads until the end offset as of the call, or TR_EKAFKA_RETRY after timeout_ms.
  * Returns the number of records, or TR_E… A topic that the brokers do not know: TR_EKAFKA_RETRY at
- * once, and tr_kafka_unknown tells.
+ * once.
  */
 int tr_kafka_reader_read(struct tr_kafka_reader *reader, int timeout_ms, bool to_end,
                          int (*take)(void *context, const struct tr_kafka_message *message,

@@ -27,6 +27,7 @@ struct tr_kafka_producer {
     tr_kafka_delivered *delivered;
     void *context;
     char too_large[256]; /* what is said of a record that the broker finds too large */
+    size_t queue_bytes;  /* queue.buffering.max.kbytes, in bytes */
     atomic_int pending;
     atomic_bool polled;
     pthread_t poller;             /* valid once polled */
@@ -75,6 +76,16 @@ static void word_too_large(struct tr_kafka_producer *producer)
         "%s: the record, or a batch with it (up to kafka.batch.size, %s bytes), is larger than "
         "the topic's max.message.bytes",
         rd_kafka_err2str(RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE), value);
+}
+
+/* What the user's properties have left of our limit. */
+static size_t read_queue_bytes(const struct tr_kafka_producer *producer)
+{
+    char value[32] = "";
+    size_t size = sizeof(value);
+    (void)rd_kafka_conf_get(rd_kafka_conf(producer->client.rk), "queue.buffering.max.kbytes", value,
+                            &size);
+    return (size_t)strtoull(value, NULL, 10) * 1024;
 }
 
 /* ---- life ----------------------------------------------------------------------------------- */
@@ -141,6 +152,7 @@ int tr_kafka_producer_new(struct tr_kafka_producer **out,
         return rc;
     }
     word_too_large(producer);
+    producer->queue_bytes = read_queue_bytes(producer);
     *out = producer;
     return 0;
 }
@@ -290,6 +302,14 @@ static rd_kafka_resp_err_t send_plain(rd_kafka_topic_t *topic, const struct tr_k
 static int refused(struct tr_kafka_producer *producer, const struct tr_kafka_out *out,
                    rd_kafka_resp_err_t native, struct tr_error *err)
 {
+    size_t bytes = out->key.length + out->value.length;
+    /* The library calls its queue full also when it is empty, for a record larger than all of it:
+     * waiting would never end. */
+    if (native == RD_KAFKA_RESP_ERR__QUEUE_FULL && bytes > producer->queue_bytes)
+        return tr_error_set_native(err, TR_ELIMIT, (int)native,
+                                   "topic %s: a record of %zu bytes is larger than the producer's "
+                                   "queue of %zu bytes (kafka.queue.buffering.max.kbytes)",
+                                   out->topic, bytes, producer->queue_bytes);
     if (native == RD_KAFKA_RESP_ERR__QUEUE_FULL)
         return tr_error_set_native(err, TR_EKAFKA_RETRY, (int)native,
                                    "the producer's queue is full");
@@ -297,8 +317,8 @@ static int refused(struct tr_kafka_producer *producer, const struct tr_kafka_out
         return err->code;
     int code = tr_kafka_code_of(native);
     return tr_error_set_native(err, code == TR_EKAFKA_RETRY ? TR_EKAFKA : code, (int)native,
-                               "topic %s refuses a record of %zu bytes: %s", out->topic,
-                               out->key.length + out->value.length, rd_kafka_err2str(native));
+                               "topic %s refuses a record of %zu bytes: %s", out->topic, bytes,
+                               rd_kafka_err2str(native));
 }
 
 int tr_kafka_producer_send(struct tr_kafka_producer *producer, const struct tr_kafka_out *out,

@@ -61,6 +61,10 @@ static void take_settings(const rd_kafka_ConfigResource_t *resource,
             continue;
         if (strcmp(name, "max.message.bytes") == 0)
             info->message_bytes_max = strtoll(value, NULL, 10);
+        else if (strcmp(name, "min.compaction.lag.ms") == 0)
+            info->min_compaction_lag_ms = strtoll(value, NULL, 10);
+        else if (strcmp(name, "delete.retention.ms") == 0)
+            info->delete_retention_ms = strtoll(value, NULL, 10);
         else if (strcmp(name, "cleanup.policy") == 0)
             snprintf(info->cleanup_policy, sizeof(info->cleanup_policy), "%s", value);
     }
@@ -121,6 +125,8 @@ static int describe_partitions(struct tr_kafka_producer *producer, const char *n
     if (native == RD_KAFKA_RESP_ERR_NO_ERROR && metadata->topic_cnt == 1) {
         native = metadata->topics[0].err;
         info->partitions = led_partitions(&metadata->topics[0]);
+        if (info->partitions > 0)
+            info->replication = metadata->topics[0].partitions[0].replica_cnt;
     }
     if (metadata != NULL)
         rd_kafka_metadata_destroy(metadata);
@@ -134,16 +140,11 @@ static int describe_partitions(struct tr_kafka_producer *producer, const char *n
 int tr_kafka_topic_describe(struct tr_kafka_producer *producer, const char *name,
                             struct tr_kafka_topic_info *info, struct tr_error *err)
 {
-    *info = (struct tr_kafka_topic_info){0};
+    *info = (struct tr_kafka_topic_info){.min_compaction_lag_ms = -1, .delete_retention_ms = -1};
     int rc = describe_settings(producer, name, info, err);
     if (rc < 0 || !info->exists)
         return rc;
     return describe_partitions(producer, name, info, err);
-}
-
-bool tr_kafka_unknown(const struct tr_error *err)
-{
-    return err->code == TR_EKAFKA_RETRY && tr_kafka_is_unknown((rd_kafka_resp_err_t)err->native);
 }
 
 int tr_kafka_watermarks(struct tr_kafka_producer *producer, const char *topic, int32_t partition,

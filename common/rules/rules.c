@@ -156,6 +156,26 @@ int tr_rules_each_settings(const struct tr_rules *rules,
     return 0;
 }
 
+int tr_rules_each_named(const struct tr_rules *rules,
+                        int (*visit)(void *context, struct tr_slice database, struct tr_slice table,
+                                     struct tr_error *err),
+                        void *context, struct tr_error *err)
+{
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < rules->count; i++) {
+        const struct rule *rule = &rules->rules[i];
+        struct tr_slice table = {"", 0};
+        if (rule->exclude || rule->is_regex || !rule->database.literal ||
+            !tr_rules_may_match_database(rules, rule->database.text))
+            continue;
+        if (rule->table.literal)
+            table = rule->table.text;
+        if (table.length == 0 || tr_rules_match(rules, rule->database.text, table, NULL))
+            rc = visit(context, rule->database.text, table, err);
+    }
+    return rc;
+}
+
 /* ---- parsing
  * ------------------------------------------------------------------------------------- */
 

@@ -37,5 +37,12 @@ int tr_rules_each_settings(const struct tr_rules *rules,
                            int (*visit)(void *context, const char *pattern,
                                         const struct tr_node *settings, struct tr_error *err),
                            void *context, struct tr_error *err) TR_MUST_CHECK;
+/* Calls back with each table, or (`table` empty) each database, that a rule takes by its plain
+ * name: what must be there to be read. Rules with wildcards in the database and expressions name
+ * none. */
+int tr_rules_each_named(const struct tr_rules *rules,
+                        int (*visit)(void *context, struct tr_slice database, struct tr_slice table,
+                                     struct tr_error *err),
+                        void *context, struct tr_error *err) TR_MUST_CHECK;
 
 #endif

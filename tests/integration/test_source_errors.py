@@ -6,6 +6,7 @@ server is waited for; a place that is gone, and a server id that another replica
 name.
 """
 
+import json
 import signal
 import socket
 import subprocess
@@ -111,6 +112,22 @@ class SourceErrors(OwnMariaDB):
     def test_the_servers_own_id(self):
         config = self.write_config("ownid", source={"server_id": 1101})
         self.assert_refused("1101", "source.server_id", config=config)
+
+    def test_many_gtid_domains(self):
+        """The set has more than 255 bytes; it is taken whole, and reading goes on from it."""
+        file, offset = self.head()
+        for domain in range(4294967200, 4294967200 + 30):
+            self.sql(f"SET gtid_domain_id={domain}",
+                     f"UPDATE e.t SET v = {domain % 1000} WHERE id = 1")
+        done = self.capture("--output", "stdout", "--stop-at-end", "--start", f"{file}:{offset}")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        rows = [json.loads(line) for line in done.stdout.splitlines()]
+        self.assertEqual([one["gtid"].split("-")[0] for one in rows],
+                         [str(domain) for domain in range(4294967200, 4294967200 + 30)])
+        whole = self.sql("SELECT @@global.gtid_binlog_pos")[0][0]
+        self.assertGreater(len(whole), 255)
+        done = self.capture("--output", "stdout", "--stop-at-end", "--start", whole)
+        self.assertEqual((done.returncode, done.stdout), (0, ""), done.stderr)
 
     # --- places that are gone
 

@@ -145,6 +145,33 @@ static void test_checkpoint_written(void **state)
     assert_record(&record, &example);
 }
 
+/* The set of a server with as many domains as capture takes, not cut. */
+static void test_long_gtid_set(void **state)
+{
+    (void)state;
+    struct record record;
+    struct tr_control *control = NULL;
+    struct tr_error err = {0};
+    struct tr_checkpoint checkpoint = {
+        .pipeline_id = "fedcba9876543210", .file = "bin.000003", .offset = 4};
+    size_t at = 0;
+    for (int i = 0; i < TR_GTID_DOMAINS_MAX; i++)
+        at += (size_t)snprintf(checkpoint.gtid + at, sizeof(checkpoint.gtid) - at,
+                               "%s4294967295-4294967295-18446744073709551615", i == 0 ? "" : ",");
+    assert_int_equal(at, TR_GTID_DOMAINS_MAX * 43 - 1);
+    record_init(&record);
+    assert_int_equal(tr_checkpoint_write(&checkpoint, &record.key, &record.value, &err), 0);
+    assert_int_equal(tr_control_new(&control, &err), 0);
+    assert_int_equal(tr_control_take(control, (struct tr_slice){record.key.data, record.key.length},
+                                     (struct tr_slice){record.value.data, record.value.length},
+                                     false, &err),
+                     0);
+    assert_string_equal(tr_control_checkpoint(control)->gtid, checkpoint.gtid);
+    tr_control_free(control);
+    tr_buf_done(&record.key);
+    tr_buf_done(&record.value);
+}
+
 static void test_audit_written(void **state)
 {
     (void)state;
@@ -275,10 +302,21 @@ static void test_checkpoint_again(void **state)
     assert_int_equal(checkpoint->offset, 5433);
     assert_int_equal(checkpoint->file_crc, 4294967295);
     assert_string_equal(checkpoint->gtid, "0-1-33,1-2-9");
+    assert_int_equal(checkpoint->open.ordinal, 0);
     load(&example, "checkpoint.mariadb.json");
     record_init(&record);
     assert_int_equal(tr_checkpoint_write(checkpoint, &record.key, &record.value, &err), 0);
     assert_record(&record, &example);
+    take_example(control, "checkpoint.open-group.json");
+    checkpoint = tr_control_checkpoint(control);
+    assert_int_equal(checkpoint->open.version, 81523719);
+    assert_int_equal(checkpoint->open.ordinal, 40000);
+    assert_int_equal(checkpoint->open.key_hash, 0xdeadbeef);
+    load(&example, "checkpoint.open-group.json");
+    record_init(&record);
+    assert_int_equal(tr_checkpoint_write(checkpoint, &record.key, &record.value, &err), 0);
+    assert_record(&record, &example);
+    load(&example, "checkpoint.mariadb.json");
     assert_int_equal(tr_control_take(control, example.key, (struct tr_slice){0}, true, &err), 0);
     assert_null(tr_control_checkpoint(control));
     tr_control_free(control);
@@ -470,6 +508,7 @@ int main(void)
         cmocka_unit_test(test_shape_written),
         cmocka_unit_test(test_topic_written),
         cmocka_unit_test(test_checkpoint_written),
+        cmocka_unit_test(test_long_gtid_set),
         cmocka_unit_test(test_audit_written),
         cmocka_unit_test(test_no_room),
         cmocka_unit_test(test_shapes_again),

@@ -174,7 +174,8 @@ static void test_bad_keys(void **state)
         "{\"database\":\"d\",\"table\":1}",
         "{\"database\":\"d\",\"table\":\"t\",\"id\":1}",
         "{\"database\":\"d\",\"table\":\"t\",\"pk.id\":1}x",
-        "{\"database\":\"d\",\"table\":\"t\",\"pk.id\":[1]}",
+        "{\"database\":\"d\",\"table\":\"t\",\"pk.id\":{\"a\":1}}",
+        "{\"database\":\"d\",\"table\":\"t\",\"pk.id\":[\"a\"}",
         "{\"database\":\"d\",\"table\":\"t\",\"pk.id\":1",
     };
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
@@ -233,6 +234,8 @@ static void test_key_examples(void **state)
                      0);
     assert_slice(key.table, "\"order lines\"");
     assert_slice(key.columns, ",\"pk.order\":1,\"pk.sku\":\"A:1/\\\"x\\\"\"");
+    assert_int_equal(tr_event_key_scan(&key, load(text, sizeof(text), "key", "set"), &err), 0);
+    assert_slice(key.columns, ",\"pk.days\":[\"mon\",\"tue\"],\"pk.id\":1");
     assert_int_equal(tr_event_key_scan(&key, load(text, sizeof(text), "key", "row"), &err), 0);
     assert_slice(key.columns, ",\"pk.id\":1");
     assert_int_equal(tr_event_key_scan(&key, load(text, sizeof(text), "key", "marker"), &err), 0);

@@ -115,6 +115,25 @@ static void test_retries(void **state)
     tr_kafka_producer_free(producer);
 }
 
+/* For a record larger than the whole queue no wait would ever end: it is said at once. */
+static void test_larger_than_the_queue(void **state)
+{
+    (void)state;
+    static char large[(1 << 20) + 1];
+    struct outcome outcome;
+    struct tr_error err = {0};
+    struct tr_kafka_producer *producer = open_producer(&outcome);
+    struct tr_kafka_out out = {
+        .topic = "t", .key = TR_SLICE("key"), .value = {large, sizeof(large)}};
+    assert_int_equal(tr_kafka_producer_send(producer, &out, &err), TR_ELIMIT);
+    assert_non_null(strstr(err.text, "queue.buffering.max.kbytes"));
+    assert_int_equal(tr_kafka_producer_pending(producer), 0);
+    tr_error_reset(&err);
+    assert_int_equal(send_one(producer, 0, 100, &err), 0);
+    assert_int_equal(tr_kafka_producer_flush(producer, 10000, &err), 0);
+    tr_kafka_producer_free(producer);
+}
+
 static void assert_delivery_code(rd_kafka_resp_err_t native, int code)
 {
     struct outcome outcome;
@@ -247,6 +266,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_delivers_in_order, start, stop),
         cmocka_unit_test_setup_teardown(test_retries, start, stop),
+        cmocka_unit_test_setup_teardown(test_larger_than_the_queue, start, stop),
         cmocka_unit_test_setup_teardown(test_refused, start, stop),
         cmocka_unit_test_setup_teardown(test_queue_full, start, stop),
         cmocka_unit_test_setup_teardown(test_trouble_comes_and_goes, start, stop),

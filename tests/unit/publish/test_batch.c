@@ -111,6 +111,40 @@ static struct tr_mark mark_at(uint64_t offset)
     return mark;
 }
 
+static const struct tr_open_group none;
+
+/* What is out of an open group counts when it and all before it are acknowledged; the group's end
+ * clears it. */
+static void test_epochs_tell_of_the_open_group(void **state)
+{
+    (void)state;
+    static struct tr_epochs epochs;
+    struct tr_mark end = mark_at(7);
+    struct tr_mark first = mark_at(100), second = mark_at(300);
+    const struct tr_open_group early = {110, 5, 17}, later = {110, 9, 18};
+    tr_epochs_init(&epochs);
+    struct tr_epoch *a = tr_epochs_open(&epochs, &first, &early);
+    struct tr_epoch *b = tr_epochs_open(&epochs, NULL, &later);
+    a->outstanding = 1;
+    b->outstanding = 0;
+    assert_false(tr_epochs_settle(&epochs, &end));
+    assert_int_equal(end.open.ordinal, 0);
+    a->outstanding = 0;
+    b->outstanding = 1;
+    assert_true(tr_epochs_settle(&epochs, &end));
+    assert_int_equal(end.place.offset, 100);
+    assert_int_equal(end.open.ordinal, 5);
+    b->outstanding = 0;
+    assert_true(tr_epochs_settle(&epochs, &end));
+    assert_int_equal(end.place.offset, 100);
+    assert_int_equal(end.open.version, 110);
+    assert_int_equal(end.open.ordinal, 9);
+    assert_int_equal(end.open.key_hash, 18);
+    (void)tr_epochs_open(&epochs, &second, &none);
+    assert_true(tr_epochs_settle(&epochs, &end));
+    assert_int_equal(end.open.ordinal, 0);
+}
+
 static void test_epochs_settle_in_order(void **state)
 {
     (void)state;
@@ -118,11 +152,11 @@ static void test_epochs_settle_in_order(void **state)
     struct tr_mark end = {0};
     struct tr_mark first = mark_at(100), third = mark_at(300);
     tr_epochs_init(&epochs);
-    struct tr_epoch *a = tr_epochs_open(&epochs, &first);
+    struct tr_epoch *a = tr_epochs_open(&epochs, &first, &none);
     a->outstanding = 2;
-    struct tr_epoch *b = tr_epochs_open(&epochs, NULL);
+    struct tr_epoch *b = tr_epochs_open(&epochs, NULL, &none);
     b->outstanding = 1;
-    struct tr_epoch *c = tr_epochs_open(&epochs, &third);
+    struct tr_epoch *c = tr_epochs_open(&epochs, &third, &none);
     c->outstanding = 1;
     c->outstanding = 0; /* acknowledged first: must wait for the older ones */
     assert_false(tr_epochs_settle(&epochs, &end));
@@ -144,7 +178,7 @@ static void test_epochs_without_an_end_move_nothing(void **state)
     tr_epochs_init(&epochs);
     for (int round = 0; round < 3; round++) {
         while (!tr_epochs_full(&epochs))
-            tr_epochs_open(&epochs, NULL);
+            tr_epochs_open(&epochs, NULL, &none);
         assert_false(tr_epochs_settle(&epochs, &end));
         assert_int_equal(epochs.count, 0);
     }
@@ -221,6 +255,7 @@ int main(void)
         cmocka_unit_test(test_truncate_goes_back),
         cmocka_unit_test(test_tail_moves_with_its_texts),
         cmocka_unit_test(test_large_batches_give_memory_back),
+        cmocka_unit_test(test_epochs_tell_of_the_open_group),
         cmocka_unit_test(test_epochs_settle_in_order),
         cmocka_unit_test(test_epochs_without_an_end_move_nothing),
         cmocka_unit_test(test_needs_keep_the_first_version),

@@ -355,6 +355,55 @@ static void test_file_end_after_half_went_out_stops(void **state)
 
 #define GROUP_TEST(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
+/* As after a restart: all that is known of the group is what the checkpoint had. */
+static void restart(struct fixture *fixture)
+{
+    send_half(fixture);
+    const struct tr_open_group open = tr_group_open(&fixture->group);
+    assert_int_equal(open.version, 1);
+    assert_int_equal(open.ordinal, 3);
+    tr_group_done(&fixture->group);
+    tr_group_init(&fixture->group);
+    tr_group_resume(&fixture->group, &open);
+}
+
+static void test_restart_passes_over_what_is_out(void **state)
+{
+    struct fixture *fixture = *state;
+    restart(fixture);
+    begin(fixture, 1);
+    assert_int_equal(row(fixture, 1), TR_GROUP_PASS);
+    assert_int_equal(row(fixture, 2), TR_GROUP_PASS);
+    assert_int_equal(compare(fixture, 3), 0);
+    assert_int_equal(row(fixture, 4), TR_GROUP_PUBLISH);
+    assert_int_equal(tr_group_commit(&fixture->group, &fixture->batch, &fixture->err), 0);
+    assert_output(&fixture->batch, "{\"id\":4,\"commit\":true}\n");
+    assert_int_equal(tr_group_open(&fixture->group).ordinal, 0);
+}
+
+static void test_restart_finds_another_row(void **state)
+{
+    struct fixture *fixture = *state;
+    restart(fixture);
+    begin(fixture, 1);
+    row(fixture, 1);
+    row(fixture, 2);
+    assert_int_equal(compare(fixture, 33), TR_ESTATE);
+}
+
+static void test_group_that_proves_void_after_a_restart_stops(void **state)
+{
+    struct fixture *fixture = *state;
+    restart(fixture);
+    begin(fixture, 1);
+    row(fixture, 1);
+    tr_group_pass(&fixture->group, &shape);
+    assert_int_equal(
+        tr_group_void(&fixture->group, &fixture->batch, "is rolled back", &fixture->err),
+        TR_ESOURCE);
+    assert_non_null(strstr(fixture->err.text, "shop.orders"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -375,6 +424,9 @@ int main(void)
         GROUP_TEST(test_other_group_in_its_place_stops),
         GROUP_TEST(test_shorter_group_in_its_place_stops),
         GROUP_TEST(test_file_end_after_half_went_out_stops),
+        GROUP_TEST(test_restart_passes_over_what_is_out),
+        GROUP_TEST(test_restart_finds_another_row),
+        GROUP_TEST(test_group_that_proves_void_after_a_restart_stops),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
