@@ -195,13 +195,15 @@ class Trouble(tr.Case):
         second = pipe.another("elasticsearch", "second")
         with Writer(shop, rate=1000):
             start_all(pipe, self.position)
-            pipe["elasticsearch"].wait_status(lambda one: tr.total(one, "applied") > 500, "rows", 60)
+            pipe["elasticsearch"].wait_status(lambda one: tr.total(one, "applied") > 500, "rows",
+                                              60)
             second.start()
             second.wait_status(lambda one: tr.total(one, "applied") > 500, "its share", 60)
             pipe["elasticsearch"].kill()
             second.wait_status(lambda one: len(one["partitions"]) == 4, "all partitions", 90)
             pipe["elasticsearch"].start()
-            pipe["elasticsearch"].wait_status(lambda one: tr.total(one, "applied") > 200, "rows", 60)
+            pipe["elasticsearch"].wait_status(lambda one: tr.total(one, "applied") > 200, "rows",
+                                              60)
             self.assertEqual(second.stop(), 0)
             time.sleep(2)
         pipe.assert_equal()

@@ -137,8 +137,9 @@ class Stores(tr.Case):
     def refused(self, pipe, store, key):
         """One record of all went to the dead letters; all others were applied."""
         program = pipe[store]
-        program.wait_status(lambda one: tr.total(one, "applied") + tr.total(one, "dead") == GOOD_ROWS,
-                            "all rows", 60)
+        program.wait_status(
+            lambda one: tr.total(one, "applied") + tr.total(one, "dead") == GOOD_ROWS,
+            "all rows", 60)
         self.assertEqual(tr.total(program.status(), "dead"), 1)
         letters = pipe.dead_letters(store)
         self.assertEqual([json.loads(one)["pk.id"] for one, _ in letters], [key])

@@ -13,7 +13,8 @@ Every pipeline has a name, databases, ports and a folder of its own, so tests sh
 servers: $TAILRACE_STACK_DIR, or the default stack, which is started when it does not run. The
 programs are those of $TAILRACE_BIN, else of build/release/bin. When a test ends, every program that
 it did not end itself must still run, the account of every consumer that runs is checked, all
-programs are ended, and databases, keys and indices of the pipeline are removed. A failed test says where the programs' logs are and keeps them.
+programs are ended, and databases, keys and indices of the pipeline are removed. A failed test says
+where the programs' logs are and keeps them.
 """
 
 import contextlib
