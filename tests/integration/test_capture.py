@@ -510,9 +510,7 @@ class Stream(tr.Case):
         with Writer(shop, rate=1000, keys=300):
             for _ in range(5):
                 time.sleep(0.5)
-                for row in tr.sql("SELECT id FROM information_schema.processlist "
-                                  "WHERE command = 'Binlog Dump'"):
-                    tr.sql(f"KILL {row[0]}")
+                tr.kill_dumps()
         pipe.wait_captured()
         self.assertGreater(pipe.capture.log_text().count("connecting again"), 0)
         self.assertEqual(pipe.capture.stop(), 0)

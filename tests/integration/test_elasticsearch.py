@@ -1,7 +1,6 @@
 """The Elasticsearch consumer, from a commit in MariaDB to the document in the index."""
 
 import json
-import subprocess
 import time
 import urllib.error
 
@@ -10,6 +9,7 @@ from writer import Writer
 
 STORE = ["elasticsearch"]
 GOOD_ROWS = 1000
+CHANGES = 100
 CATCH_UP_S = 240  # what was written while a cold server started
 # A killed member is missed within seconds.
 FAST_GROUPS = {"session.timeout.ms": "6000", "heartbeat.interval.ms": "1000"}
@@ -33,26 +33,6 @@ def document(index, key):
 def count(index):
     tr.elasticsearch("POST", f"/{index}/_refresh")
     return tr.elasticsearch("GET", f"/{index}/_count")["count"]
-
-
-def dead_letters(pipe):
-    """(key, headers) of each record in the consumer's dead letter topic."""
-    done = subprocess.run(
-        ["kcat", "-C", "-b", tr.places()["KAFKA_BOOTSTRAP"], "-e", "-q", "-f", "%k\t%h\n",
-         "-t", f"tailrace.{pipe.name}.dead.elasticsearch"],
-        capture_output=True, text=True, timeout=60, check=True)
-    return [tuple(line.split("\t", 1)) for line in done.stdout.splitlines()]
-
-
-def insert_many(table, rows, columns="(id, v)"):
-    """`rows` are tuples of plain numbers and texts, in statements of 500."""
-    link = tr.connect()
-    with link, link.cursor() as cursor:
-        for first in range(0, len(rows), 500):
-            part = rows[first:first + 500]
-            marks = ",".join(["(" + ",".join(["%s"] * len(part[0])) + ")"] * len(part))
-            cursor.execute(f"INSERT INTO {table} {columns} VALUES {marks}",
-                           [value for row in part for value in row])
 
 
 class Rows(tr.Case):
@@ -101,11 +81,11 @@ class Rows(tr.Case):
         rows[100] = (100, "x" * 40000, 1, "2024-01-31")
         rows[200] = (200, "b", 2 ** 63, "2024-01-31")
         rows[300] = (300, "c", 3, "0000-00-00")
-        insert_many(f"{shop}.t", rows, "(id, name, big, day)")
+        tr.insert_many(f"{shop}.t", rows, "(id, name, big, day)")
         pipe["elasticsearch"].wait_status(
-            lambda one: sum_of(one, "applied") + sum_of(one, "dead") == GOOD_ROWS, "all rows")
+            lambda one: tr.total(one, "applied") + tr.total(one, "dead") == GOOD_ROWS, "all rows")
         self.assertEqual(count(f"{shop}.t"), GOOD_ROWS - 3)
-        letters = dead_letters(pipe)
+        letters = pipe.dead_letters("elasticsearch")
         self.assertEqual(sorted(json.loads(key)["pk.id"] for key, _ in letters), [100, 200, 300])
         for _, headers in letters:
             self.assertIn("tailrace-reason=", headers)
@@ -125,30 +105,36 @@ class Rows(tr.Case):
         tr.sql(f"INSERT INTO {shop}.t VALUES (1, '10')", f"UPDATE {shop}.t SET v='11' WHERE id=1",
                f"UPDATE {shop}.t SET v='none' WHERE id=1")
         pipe["elasticsearch"].start()
-        pipe["elasticsearch"].wait_status(lambda one: sum_of(one, "dead") == 1, "a dead letter")
+        pipe["elasticsearch"].wait_status(lambda one: tr.total(one, "dead") == 1, "a dead letter")
         tr.wait_until(lambda: (document(f"{shop}.t", 1) or {}).get("v") == "11", "the older change")
-        self.assertEqual(len(dead_letters(pipe)), 1)
+        self.assertEqual(len(pipe.dead_letters("elasticsearch")), 1)
 
     def test_set_and_delete_of_one_key_in_one_batch(self):
         pipe, shop = self.start("CREATE TABLE {db}.t (id INT PRIMARY KEY, v VARCHAR(20))",
                                 "INSERT INTO {db}.t VALUES (1, 'a'), (2, 'b'), (3, 'c')")
         pipe.assert_equal()
         pipe["elasticsearch"].stop()
-        tr.sql(f"INSERT INTO {shop}.t VALUES (10, 'new')", f"DELETE FROM {shop}.t WHERE id=10",
+        tr.sql(*[f"UPDATE {shop}.t SET v='{turn}' WHERE id<>2" for turn in range(CHANGES)],
+               f"INSERT INTO {shop}.t VALUES (10, 'new')", f"DELETE FROM {shop}.t WHERE id=10",
                f"DELETE FROM {shop}.t WHERE id=1", f"INSERT INTO {shop}.t VALUES (1, 'again')",
                f"UPDATE {shop}.t SET v='x' WHERE id=2", f"DELETE FROM {shop}.t WHERE id=2",
                f"UPDATE {shop}.t SET id=4 WHERE id=3", f"UPDATE {shop}.t SET id=3 WHERE id=4")
+        pipe.wait_captured()
         pipe["elasticsearch"].start()
         pipe.assert_equal()
         self.assertEqual(document(f"{shop}.t", 1)["v"], "again")
+        self.assertEqual(document(f"{shop}.t", 3)["v"], str(CHANGES - 1))
         self.assertIsNone(document(f"{shop}.t", 2))
         self.assertIsNone(document(f"{shop}.t", 10))
+        # Far more than the five tombstones: the changes of a key did share batches.
+        status = tr.assert_settled(pipe["elasticsearch"])
+        self.assertGreater(tr.total(status, "superseded"), CHANGES)
 
     def test_truncate_and_drop(self):
         pipe, shop = self.start("CREATE TABLE {db}.t (id INT PRIMARY KEY, v VARCHAR(20))",
                                 "CREATE TABLE {db}.u (id INT PRIMARY KEY, v VARCHAR(20))")
-        insert_many(f"{shop}.t", [(i, str(i)) for i in range(5000)])
-        insert_many(f"{shop}.u", [(i, str(i)) for i in range(500)])
+        tr.insert_many(f"{shop}.t", [(i, str(i)) for i in range(5000)])
+        tr.insert_many(f"{shop}.u", [(i, str(i)) for i in range(500)])
         pipe.assert_equal()
         tr.sql(f"TRUNCATE TABLE {shop}.t", f"INSERT INTO {shop}.t VALUES (7, 'after')",
                f"DROP TABLE {shop}.u")
@@ -170,10 +156,10 @@ class Rows(tr.Case):
             "CREATE TABLE {db}.bytes (k VARBINARY(20) PRIMARY KEY, v INT)")
         odd = ["a", "A", "a,b", "a\"b", "a\\b", "a/b?c#d%e", "ä", "日本", "🙂", "\n\t", "a:b", "{}",
                "[1]", "null", "1", "01", " x", "_id", "%25", "\x7f", "'"]
-        insert_many(f"{shop}.single", [(key, n) for n, key in enumerate(odd)], "(k, v)")
-        insert_many(f"{shop}.pair", [(a, n, c, 1) for n, a in enumerate(odd) for c in odd],
+        tr.insert_many(f"{shop}.single", [(key, n) for n, key in enumerate(odd)], "(k, v)")
+        tr.insert_many(f"{shop}.pair", [(a, n, c, 1) for n, a in enumerate(odd) for c in odd],
                     "(a, b, c, v)")
-        insert_many(f"{shop}.bytes", [(bytes([n, 255 - n]), n) for n in range(200)], "(k, v)")
+        tr.insert_many(f"{shop}.bytes", [(bytes([n, 255 - n]), n) for n in range(200)], "(k, v)")
         pipe.assert_equal()
         self.assertEqual(count(f"{shop}.single"), len(odd))
         self.assertEqual(count(f"{shop}.pair"), len(odd) ** 2)
@@ -194,7 +180,7 @@ class Trouble(tr.Case):
         pipe, shop = self.loaded()
         with Writer(shop, rate=1000):
             start_all(pipe, self.position)
-            pipe["elasticsearch"].wait_status(lambda one: sum_of(one, "applied") > 1000,
+            pipe["elasticsearch"].wait_status(lambda one: tr.total(one, "applied") > 1000,
                                               "some rows", 60)
             tr.stack().kill("elasticsearch")
             pipe["elasticsearch"].wait_status(lambda one: one["state"] == "retrying", "retrying")
@@ -209,13 +195,15 @@ class Trouble(tr.Case):
         second = pipe.another("elasticsearch", "second")
         with Writer(shop, rate=1000):
             start_all(pipe, self.position)
-            pipe["elasticsearch"].wait_status(lambda one: sum_of(one, "applied") > 500, "rows", 60)
+            pipe["elasticsearch"].wait_status(lambda one: tr.total(one, "applied") > 500, "rows",
+                                              60)
             second.start()
-            second.wait_status(lambda one: sum_of(one, "applied") > 500, "its share", 60)
+            second.wait_status(lambda one: tr.total(one, "applied") > 500, "its share", 60)
             pipe["elasticsearch"].kill()
             second.wait_status(lambda one: len(one["partitions"]) == 4, "all partitions", 90)
             pipe["elasticsearch"].start()
-            pipe["elasticsearch"].wait_status(lambda one: sum_of(one, "applied") > 200, "rows", 60)
+            pipe["elasticsearch"].wait_status(lambda one: tr.total(one, "applied") > 200, "rows",
+                                              60)
             self.assertEqual(second.stop(), 0)
             time.sleep(2)
         pipe.assert_equal()
@@ -237,7 +225,7 @@ class Trouble(tr.Case):
         pipe, shop = self.loaded()
         with Writer(shop, rate=1000):
             start_all(pipe, self.position)
-            pipe["elasticsearch"].wait_status(lambda one: sum_of(one, "applied") > 1000,
+            pipe["elasticsearch"].wait_status(lambda one: tr.total(one, "applied") > 1000,
                                               "some rows", 60)
             pipe["elasticsearch"].stop()
             refused = pipe["elasticsearch"].run("reset", "--to", "beginning", "--drop")
@@ -287,10 +275,6 @@ class Trouble(tr.Case):
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
         consumer.start()
         pipe.assert_equal()
-
-
-def sum_of(status, name):
-    return sum(part.get(name) or 0 for part in status.get("partitions") or [])
 
 
 if __name__ == "__main__":

@@ -237,9 +237,7 @@ class SourceErrors(OwnMariaDB):
         self.assertEqual(child.wait(10), 0)
 
     def kill_dump(self):
-        for row in self.sql("SHOW PROCESSLIST"):
-            if row[4] == "Binlog Dump":
-                self.sql(f"KILL {row[0]}")
+        tr.kill_dumps(self.sql)
 
     def test_a_setting_that_goes_wrong_is_told_at_reconnect(self):
         child = self.start_running()

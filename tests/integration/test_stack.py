@@ -1,10 +1,13 @@
 #!/usr/bin/python3
-"""deploy/stack and the refusals of deploy/quickstart, as a user sees them.
+"""deploy/stack and deploy/quickstart, as a user sees them.
 
-Starts its own MariaDB and Redis in a private folder; the servers of other stacks are not touched.
+Starts its own servers in private folders; the servers of other stacks are not touched.
 """
 
+import contextlib
 import os
+import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -23,9 +26,25 @@ sys.path.insert(0, str(ROOT / "deploy" / "stack"))
 import stack as stack_module  # noqa: E402
 from stack import Stack, StackError, read_endpoints  # noqa: E402
 
+FULL = os.environ.get("TAILRACE_TEST_FULL") == "1"
+SHORT = ("--stores", "sqlite", "--sysbench-seconds", "3")
+
 
 def quiet(_text):
     """What the stack would say while it works."""
+
+
+def running_in(folder):
+    """Command lines that name the folder, of processes that live."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*"):
+        try:
+            line = (place / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue
+        if f"{folder}/" in line:
+            found.append(line)
+    return found
 
 
 class StackTest(unittest.TestCase):
@@ -115,20 +134,7 @@ class StackTest(unittest.TestCase):
                 time.sleep(0.01)
             child.send_signal(signal.SIGINT)
             self.assertEqual(child.wait(120), 130)
-        self.assertEqual(self.running_in(self.stack.folder), [])
-
-    @staticmethod
-    def running_in(folder):
-        """Command lines that name the folder, of processes that live."""
-        found = []
-        for place in Path("/proc").glob("[0-9]*"):
-            try:
-                line = (place / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-            except OSError:
-                continue
-            if f"{folder}/" in line:
-                found.append(line)
-        return found
+        self.assertEqual(running_in(self.stack.folder), [])
 
     def test_a_port_in_use_is_refused_before_anything_is_made(self):
         with socket.socket() as taken:
@@ -177,6 +183,92 @@ class StackTest(unittest.TestCase):
         self.assertEqual(done.returncode, 1)
         self.assertIn("is no quickstart folder", done.stderr)
         self.assertTrue(Path(self.temp.name, "mine").exists())
+
+
+class QuickstartTest(unittest.TestCase):
+    """Whole runs: with one store and a short load, or as a user gets it with
+    TAILRACE_TEST_FULL=1."""
+
+    def setUp(self):
+        self.temp = tempfile.TemporaryDirectory(prefix="tailrace-quickstart-", dir="/var/tmp")
+        self.addCleanup(self.temp.cleanup)
+        Path(self.temp.name).chmod(0o711)
+        self.folder = Path(self.temp.name, "q")
+        self.env = dict(os.environ, TAILRACE_QUICKSTART_DIR=str(self.folder))
+        self.addCleanup(self.clean)
+
+    def clean(self):
+        return subprocess.run([str(ROOT / "deploy/quickstart"), "clean"], env=self.env, text=True,
+                              capture_output=True, check=False, timeout=120)
+
+    @contextlib.contextmanager
+    def once(self):
+        """A run with what it says in a file; whatever happens, it has ended afterwards."""
+        command = [str(ROOT / "deploy/quickstart"), "--once", *([] if FULL else SHORT)]
+        with open(self.temp.name + "/said", "w", encoding="utf-8") as said, subprocess.Popen(
+                command, env=self.env, stdin=subprocess.DEVNULL, stdout=said, stderr=said) as child:
+            try:
+                yield child
+            finally:
+                child.terminate()
+                child.wait(120)
+
+    def said(self):
+        return Path(self.temp.name, "said").read_text(encoding="utf-8")
+
+    def test_once_compares_all_and_leaves_nothing_running(self):
+        with self.once() as child:
+            self.assertEqual(child.wait(900 if FULL else 300), 0, self.said())
+        self.assertEqual(self.said().splitlines()[-1], "every store equals the source")
+        rows = re.findall(r"equal: \d+ comparisons, (\d+) rows", self.said())
+        self.assertEqual(len(rows), 3, self.said())
+        self.assertGreater(min(map(int, rows)), 60000)
+        for table in ("debian.package", "debian.maintainer", "debian.note", "bench.sbtest1"):
+            self.assertIn(table, self.said())
+        self.assertEqual(running_in(self.folder), [])
+        self.assertIn("pipeline: quickstart", (self.folder / "tailrace.yaml").read_text())
+        self.assertIn("MARIADB_PORT", read_endpoints(self.folder / "endpoints.env"))
+        done = self.clean()
+        self.assertEqual((done.returncode, self.folder.exists()), (0, False), done.stderr)
+
+    def test_an_interrupt_leaves_nothing_running(self):
+        def programs():
+            lines = running_in(self.folder)
+            return all(any(name in line for line in lines)
+                       for name in ("tailrace-capture", "tailrace-sqlite"))
+        with self.once() as child:
+            end = time.monotonic() + 240
+            while not programs():
+                self.assertIsNone(child.poll(), self.said())
+                self.assertLess(time.monotonic(), end, self.said())
+                time.sleep(0.1)
+            child.send_signal(signal.SIGINT)
+            self.assertEqual(child.wait(120), 130, self.said())
+        self.assertEqual(running_in(self.folder), [])
+        self.assertEqual(self.clean().returncode, 0)
+
+    def test_missing_packages_without_root_are_one_line(self):
+        """As nobody, on a machine whose dpkg has nothing installed."""
+        tree = Path(self.temp.name, "tree")
+        shutil.copytree(ROOT / "deploy", tree / "deploy")
+        stub = Path(self.temp.name, "bin", "dpkg-query")
+        stub.parent.mkdir()
+        stub.write_text("#!/bin/sh\nexit 1\n")
+        stub.chmod(0o755)
+        writable = Path(self.temp.name, "writable")
+        writable.mkdir()
+        writable.chmod(0o777)
+        subprocess.run(["chmod", "-R", "a+rX", tree, stub.parent], check=True)
+        nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+        done = subprocess.run(
+            [*(nobody if os.geteuid() == 0 else []), str(tree / "deploy/quickstart"), "--once"],
+            text=True, capture_output=True, check=False, timeout=60,
+            env=dict(os.environ, PATH=f"{stub.parent}:{os.environ['PATH']}",
+                     TAILRACE_QUICKSTART_DIR=str(writable / "q")))
+        self.assertEqual(done.returncode, 2, done.stdout + done.stderr)
+        self.assertEqual(len(done.stderr.splitlines()), 1, done.stderr)
+        self.assertRegex(done.stderr, "as root run: apt-get update && apt-get install .*mariadb")
+        self.assertEqual(list(writable.iterdir()), [])
 
 
 if __name__ == "__main__":

@@ -2,32 +2,20 @@
 
 import json
 import sqlite3
-import subprocess
-import unittest
+import sys
+from pathlib import Path
 
 import tr
 
+sys.path.insert(0, str(Path(__file__).resolve().parent / "fake"))
+
+import hand  # noqa: E402
+
 BOTH = ["sqlite", "redis"]
 GOOD_ROWS = 1000
-
-
-def total(status, name):
-    return sum(part[name] or 0 for part in status["partitions"])
-
-
-def insert_many(table, rows):
-    link = tr.connect()
-    with link, link.cursor() as cursor:
-        marks = ",".join(["%s"] * len(rows[0]))
-        cursor.executemany(f"INSERT INTO {table} VALUES ({marks})", rows)
-
-
-def dead_letters(pipe, consumer):
-    done = subprocess.run(
-        ["kcat", "-C", "-b", tr.places()["KAFKA_BOOTSTRAP"], "-t",
-         f"tailrace.{pipe.name}.dead.{consumer}", "-e", "-q", "-f", "%k\t%h\n"],
-        capture_output=True, text=True, timeout=60, check=True)
-    return [line.split("\t", 1) for line in done.stdout.splitlines() if line]
+CHANGES = 100
+MIB = 1 << 20
+PARTITIONS = 4
 
 
 class Stores(tr.Case):
@@ -91,21 +79,27 @@ class Stores(tr.Case):
         pipe.assert_equal()
         for program in pipe.consumers():
             program.stop()
-        tr.sql(f"INSERT INTO {shop}.t VALUES (10, 'new')", f"DELETE FROM {shop}.t WHERE id=10",
+        tr.sql(*[f"UPDATE {shop}.t SET v='{turn}' WHERE id<>2" for turn in range(CHANGES)],
+               f"INSERT INTO {shop}.t VALUES (10, 'new')", f"DELETE FROM {shop}.t WHERE id=10",
                f"DELETE FROM {shop}.t WHERE id=1", f"INSERT INTO {shop}.t VALUES (1, 'again')",
                f"UPDATE {shop}.t SET v='x' WHERE id=2", f"DELETE FROM {shop}.t WHERE id=2",
                f"UPDATE {shop}.t SET id=4 WHERE id=3", f"UPDATE {shop}.t SET id=3 WHERE id=4")
+        pipe.wait_captured()
         for program in pipe.consumers():
             program.start()
         pipe.assert_equal()
         self.assertEqual(self.rows(pipe, "SELECT id, v FROM t ORDER BY id"),
-                         [(1, "again"), (3, "c")])
+                         [(1, "again"), (3, str(CHANGES - 1))])
+        for program in pipe.consumers():
+            # Far more than the five tombstones: the changes of a key did share batches.
+            status = tr.assert_settled(program)
+            self.assertGreater(tr.total(status, "superseded"), CHANGES, program.name)
 
     def test_markers_and_their_floors(self):
         pipe, shop = self.begin("CREATE TABLE {db}.t (id INT PRIMARY KEY, v VARCHAR(20))",
                                 "CREATE TABLE {db}.u (id INT PRIMARY KEY, v VARCHAR(20))")
         for table, count in (("t", 5000), ("u", 500)):
-            insert_many(f"{shop}.{table}", [(i, str(i)) for i in range(count)])
+            tr.insert_many(f"{shop}.{table}", [(i, str(i)) for i in range(count)])
         pipe.assert_equal()
         tr.sql(f"TRUNCATE TABLE {shop}.t", f"INSERT INTO {shop}.t VALUES (7, 'after')",
                f"DROP TABLE {shop}.u")
@@ -122,7 +116,7 @@ class Stores(tr.Case):
         pipe.wait_caught_up()
         pipe.assert_equal()
         for program in pipe.consumers():
-            self.assertGreaterEqual(total(program.status(), "stale"), 1, program.name)
+            self.assertGreaterEqual(tr.total(program.status(), "stale"), 1, program.name)
 
     def test_composite_and_odd_keys_stay_distinct(self):
         pipe, shop = self.begin(
@@ -134,9 +128,9 @@ class Stores(tr.Case):
             "INSERT INTO {db}.`odd \"name` VALUES (1, 2)")
         odd = ["a", "A", "a,b", "a\"b", "a\\b", "a/b?c#d%e", "ä", "日本", "🙂", "\n\t", "a:b", "{}",
                "[1]", "null", "1", "01", " x", "%25", "%3A", "\x7f", "'", "*", "a*", "?"]
-        insert_many(f"{shop}.single", [(key, n) for n, key in enumerate(odd)])
-        insert_many(f"{shop}.pair", [(a, n, c, 1) for n, a in enumerate(odd) for c in odd])
-        insert_many(f"{shop}.bytes", [(bytes([n, 255 - n]), n) for n in range(200)])
+        tr.insert_many(f"{shop}.single", [(key, n) for n, key in enumerate(odd)])
+        tr.insert_many(f"{shop}.pair", [(a, n, c, 1) for n, a in enumerate(odd) for c in odd])
+        tr.insert_many(f"{shop}.bytes", [(bytes([n, 255 - n]), n) for n in range(200)])
         pipe.assert_equal()
         tr.sql(f"DELETE FROM {shop}.pair WHERE v=1 AND b % 2 = 0",
                f"DELETE FROM {shop}.single WHERE v % 2 = 0", f"UPDATE {shop}.bytes SET v = -v",
@@ -146,10 +140,11 @@ class Stores(tr.Case):
     def refused(self, pipe, store, key):
         """One record of all went to the dead letters; all others were applied."""
         program = pipe[store]
-        program.wait_status(lambda one: total(one, "applied") + total(one, "dead") == GOOD_ROWS,
-                            "all rows", 60)
-        self.assertEqual(total(program.status(), "dead"), 1)
-        letters = dead_letters(pipe, store)
+        program.wait_status(
+            lambda one: tr.total(one, "applied") + tr.total(one, "dead") == GOOD_ROWS,
+            "all rows", 60)
+        self.assertEqual(tr.total(program.status(), "dead"), 1)
+        letters = pipe.dead_letters(store)
         self.assertEqual([json.loads(one)["pk.id"] for one, _ in letters], [key])
         for name in ("topic", "partition", "offset", "version", "class", "reason", "consumer",
                      "time"):
@@ -163,7 +158,7 @@ class Stores(tr.Case):
         link = sqlite3.connect(pipe.sqlite_path, timeout=30)
         link.execute("CREATE UNIQUE INDEX people_want_this ON t(v)")
         link.close()
-        insert_many(f"{shop}.t", [(i, "0" if i == 500 else str(i)) for i in range(1, GOOD_ROWS)])
+        tr.insert_many(f"{shop}.t", [(i, "0" if i == 500 else str(i)) for i in range(1, GOOD_ROWS)])
         self.refused(pipe, "sqlite", 500)
         tr.sql(f"UPDATE {shop}.t SET v = '500' WHERE id = 500")
         pipe.assert_equal()
@@ -174,10 +169,29 @@ class Stores(tr.Case):
                                 "INSERT INTO {db}.t VALUES (0, '0')", stores=["redis"])
         pipe.assert_equal()
         tr.redis("rpush", f"tailrace:v:{{{shop}:t:500}}", "somebody wrote a list here")
-        insert_many(f"{shop}.t", [(i, str(i)) for i in range(1, GOOD_ROWS)])
+        tr.insert_many(f"{shop}.t", [(i, str(i)) for i in range(1, GOOD_ROWS)])
         self.refused(pipe, "redis", 500)
         tr.redis("del", f"tailrace:v:{{{shop}:t:500}}")
         tr.sql(f"UPDATE {shop}.t SET v = 'x' WHERE id = 500")
+        pipe.assert_equal()
+
+    def test_a_value_that_is_too_large_for_redis(self):
+        """A server that takes values of 1 MiB; a row of one more, among a thousand good ones."""
+        limit = tr.redis("config", "get", "proto-max-bulk-len").split()[1]
+        self.addCleanup(tr.redis, "config", "set", "proto-max-bulk-len", limit)
+        tr.redis("config", "set", "proto-max-bulk-len", str(MIB))
+        pipe = self.pipeline(stores=["redis"])
+        shop = pipe.database("shop")
+        kafka = hand.Kafka(tr.places()["KAFKA_BOOTSTRAP"])
+        kafka.create(f"db.{shop}", PARTITIONS, max_message_bytes=4 * MIB)
+        kafka.close()
+        tr.sql(f"CREATE TABLE {shop}.t (id INT PRIMARY KEY, v LONGTEXT)")
+        tr.insert_many(f"{shop}.t", [(i, "x" * (MIB + 1) if i == 500 else str(i))
+                                     for i in range(GOOD_ROWS)])
+        pipe.start_all()
+        self.refused(pipe, "redis", 500)
+        self.assertIn("proto-max-bulk-len", pipe.dead_letters("redis")[0][1])
+        tr.sql(f"UPDATE {shop}.t SET v = REPEAT('y', 1000000) WHERE id = 500")
         pipe.assert_equal()
 
     def test_an_evicting_redis_is_refused_by_check(self):
@@ -193,4 +207,4 @@ class Stores(tr.Case):
 
 
 if __name__ == "__main__":
-    unittest.main(verbosity=2)
+    tr.main()

@@ -4,11 +4,13 @@
 A MariaDB of its own writes what binlogs are made of: transactions of every kind, savepoints that
 are rolled back, temporary tables, DDL, ROTATE, a clean restart, compressed events, and a server
 that dies in the middle of writing a large transaction. Then it is read from the start, from every
-group boundary, and by a capture that is killed again and again.
+group boundary, and by a capture that is killed again and again. TAILRACE_TEST_SEED=<n> repeats a
+run's choices.
 """
 
 import contextlib
 import json
+import os
 import random
 import subprocess
 import sys
@@ -41,7 +43,9 @@ class Versions(tr.Case):
             source={"host": "127.0.0.1", "port": int(self.places["MARIADB_PORT"]),
                     "user": "tailrace", "password_file": self.places["MARIADB_PASSWORD_FILE"]},
             capture={"hold_bytes": "256KiB", "checkpoint_interval": "20ms"})
-        self.random = random.Random(7)
+        seed = int(os.environ.get("TAILRACE_TEST_SEED") or random.randrange(1 << 32))
+        print(f"seed {seed} (TAILRACE_TEST_SEED)", file=sys.stderr, flush=True)
+        self.random = random.Random(seed)
 
     def sql(self, *statements):
         link = pymysql.connect(host="127.0.0.1", port=int(self.places["MARIADB_PORT"]),

@@ -2,7 +2,6 @@
 """Starts a broker of its own that asks for passwords and runs the program given against it."""
 
 import os
-import socket
 import subprocess
 import sys
 import tempfile
@@ -13,12 +12,6 @@ import stack  # noqa: E402
 
 LOGIN = ('org.apache.kafka.common.security.plain.PlainLoginModule required '
          'user_right="secret";')
-
-
-def free_port():
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
 
 
 def settings(plain, controller, sasl):
@@ -39,7 +32,7 @@ def main():
             servers.up(["kafka"])
             plain = servers.endpoints()["KAFKA_BOOTSTRAP"]
             host, port = plain.split(":")
-            sasl = f"{host}:{free_port()}"
+            sasl = f"{host}:{stack.find_port(1, {int(port)})}"
             servers.stop("kafka")
             servers.start("kafka", settings(plain, f"{host}:{int(port) + 1}", sasl))
             done = subprocess.run(sys.argv[1:], check=False,

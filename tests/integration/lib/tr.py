@@ -11,9 +11,10 @@
 
 Every pipeline has a name, databases, ports and a folder of its own, so tests share one stack of
 servers: $TAILRACE_STACK_DIR, or the default stack, which is started when it does not run. The
-programs are those of $TAILRACE_BIN, else of build/release/bin. When a test ends, the account of
-every consumer that still runs is checked, all programs are ended, and databases, keys and indices
-of the pipeline are removed. A failed test says where the programs' logs are and keeps them.
+programs are those of $TAILRACE_BIN, else of build/release/bin. When a test ends, every program that
+it did not end itself must still run, the account of every consumer that runs is checked, all
+programs are ended, and databases, keys and indices of the pipeline are removed. A failed test says
+where the programs' logs are and keeps them.
 """
 
 import contextlib
@@ -21,7 +22,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -36,15 +36,17 @@ import pymysql
 ROOT = Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(ROOT / "deploy" / "stack"))
 
-from stack import Stack  # noqa: E402
+from stack import Stack, find_port  # noqa: E402
 
 SERVERS = ("mariadb", "kafka", "redis", "elasticsearch")
 STORES = ("sqlite", "redis", "elasticsearch")
 FULL = os.environ.get("TAILRACE_TEST_FULL") == "1"
+NO_SUCH_THREAD = 1094
 OUTCOMES = ("applied", "stale", "superseded", "filtered", "dead", "in_flight", "released")
 START_S = 30
 STOP_S = 30
 ARRIVE_S = 90
+SETTLE_S = 15
 
 _stack = None
 
@@ -87,9 +89,8 @@ def wait_until(condition, what, timeout_s=ARRIVE_S, step_s=0.1):
 
 
 def free_port():
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
+    """One that is free now, outside the range that connections take theirs from."""
+    return find_port(1, set(stack().ports().values()))
 
 
 # --- the source
@@ -118,6 +119,24 @@ def head():
     return row[0], int(row[1])
 
 
+def insert_many(table, rows, columns=""):
+    """Inserts tuples of plain values, some hundred in each statement."""
+    link = connect()
+    with link, link.cursor() as cursor:
+        marks = ",".join(["%s"] * len(rows[0]))
+        cursor.executemany(f"INSERT INTO {table} {columns} VALUES ({marks})", rows)
+
+
+def kill_dumps(run=sql):
+    """KILL of every connection that reads the binlog; one may have gone by itself just now."""
+    for row in run("SELECT id FROM information_schema.processlist WHERE command = 'Binlog Dump'"):
+        try:
+            run(f"KILL {row[0]}")
+        except pymysql.MySQLError as error:
+            if error.args[0] != NO_SUCH_THREAD:
+                raise
+
+
 def parse_position(text):
     """"bin.000003:5021" as (file, offset), which compares in the log's order."""
     name, _, offset = (text or "").rpartition(":")
@@ -136,6 +155,7 @@ class Program:
         self.folder = Path(folder)
         self.log = self.folder / f"{label or name}.log"
         self.child = None
+        self.ended_by_test = False
 
     def path(self):
         path = bin_folder() / f"tailrace-{self.name}"
@@ -145,6 +165,7 @@ class Program:
 
     def start(self, *arguments, env=None, command="run"):
         assert not self.running(), f"tailrace-{self.name} runs already"
+        self.ended_by_test = False
         with open(self.log, "ab") as log:
             self.child = subprocess.Popen(
                 [self.path(), command, "--config", self.config, *arguments], cwd=self.folder,
@@ -155,6 +176,10 @@ class Program:
     def running(self):
         return self.child is not None and self.child.poll() is None
 
+    def expected(self):
+        """Whether it should run: it was started, and the test did not end it since."""
+        return self.child is not None and not self.ended_by_test
+
     def check_running(self):
         if not self.running():
             code = None if self.child is None else self.child.returncode
@@ -162,16 +187,22 @@ class Program:
                                  + self.tail())
 
     def kill(self):
-        """SIGKILL."""
+        """SIGKILL. One that died before by itself fails the test."""
+        if self.expected():
+            self.check_running()
+        self.ended_by_test = True
         self.child.kill()
         self.child.wait()
 
     def stop(self, timeout_s=STOP_S):
-        """SIGTERM; returns the exit code. One that does not end in time fails the test."""
+        """SIGTERM; returns the exit code. One that died before, or does not end in time, fails the
+        test."""
+        self.check_running()
         self.child.send_signal(signal.SIGTERM)
         return self.wait_exit(timeout_s)
 
     def wait_exit(self, timeout_s=STOP_S):
+        self.ended_by_test = True
         try:
             return self.child.wait(timeout_s)
         except subprocess.TimeoutExpired:
@@ -217,17 +248,35 @@ class Program:
                    timeout_s)
 
 
+def total(status, name):
+    """A count of all partitions together."""
+    return sum(part.get(name) or 0 for part in status.get("partitions") or [])
+
+
 def assert_account(status):
-    """read = applied + stale + superseded + filtered + dead + in flight + released, everywhere."""
+    """read = applied + stale + superseded + filtered + dead + in flight + released, everywhere, and
+    none is negative: what is in flight is a remainder, which would hide a record counted twice."""
     wrong = []
     for part in status["partitions"]:
-        total = sum(part.get(name) or 0 for name in OUTCOMES)
-        if part["read"] != total:
-            counts = {name: part.get(name) for name in OUTCOMES}
+        counts = {name: part.get(name) or 0 for name in OUTCOMES}
+        if part["read"] != sum(counts.values()) or min(counts.values()) < 0:
             wrong.append(f"{part['topic']}[{part['partition']}]: read {part['read']}, but "
-                         f"{total} = {counts}")
+                         f"{sum(counts.values())} = {counts}")
     if wrong:
         raise AssertionError("the account does not add up: " + "; ".join(wrong))
+
+
+def assert_settled(program):
+    """Waits until nothing is in flight; then every record read has an outcome. Returns the status.
+
+    A record that was lost on its way stays in flight for ever.
+    """
+    def settled(status):
+        if status.get("partitions") is None:
+            return False
+        assert_account(status)
+        return total(status, "in_flight") == 0
+    return program.wait_status(settled, "nothing in flight", SETTLE_S)
 
 
 # --- pipelines
@@ -329,10 +378,11 @@ class Pipeline:
             f"position {end[0]}:{end[1]}", timeout_s)
 
     def wait_caught_up(self, timeout_s=ARRIVE_S):
-        """Until capture is at the source's head, and every running consumer has no lag."""
+        """Until capture is at the source's head, and every consumer that was not ended by the test
+        has no lag."""
         self.wait_captured(timeout_s)
         for program in self.programs.values():
-            if program is not self.capture and program.running():
+            if program is not self.capture and program.expected():
                 program.wait_status(
                     lambda status: status.get("partitions") is not None and
                     (status.get("lag") or {}).get("records") == 0, "no lag", timeout_s)
@@ -361,11 +411,20 @@ class Pipeline:
                                  f"{done.stderr[-2000:]}\n{logs}")
 
     def assert_accounts(self):
-        """Of every consumer that runs."""
+        """Every program that the test did not end runs, and the consumers' accounts are settled."""
         for program in self.programs.values():
-            if program is not self.capture and program.running():
-                status = program.wait_status(lambda one: one.get("partitions") is not None)
-                assert_account(status)
+            if program.expected():
+                program.check_running()
+                if program is not self.capture:
+                    assert_settled(program)
+
+    def dead_letters(self, consumer):
+        """(key, headers) of each record in the dead letter topic of a consumer."""
+        done = subprocess.run(
+            ["kcat", "-C", "-b", places()["KAFKA_BOOTSTRAP"], "-e", "-q", "-f", "%k\t%h\n",
+             "-t", f"tailrace.{self.name}.dead.{consumer}"],
+            capture_output=True, text=True, timeout=60, check=True)
+        return [tuple(line.split("\t", 1)) for line in done.stdout.splitlines() if line]
 
     def end(self):
         """Ends the programs and removes what the pipeline left on the servers."""
@@ -433,6 +492,8 @@ class Case(unittest.TestCase):
         return pipe
 
     def tearDown(self):
+        if self.failed():
+            return
         for pipe in self.pipelines:
             pipe.assert_accounts()
 
