@@ -337,15 +337,15 @@ int tr_schema_key_lost(struct tr_schema *schema, struct tr_slice database, struc
     if (known == NULL || !known->captured || !known->by_unique || known->current.table == NULL)
         return 0;
     const struct tr_shape *shape = known->current.shape;
-    uint32_t found[SCHEMA_KEY_MAX], key[SCHEMA_KEY_MAX];
-    uint32_t found_count = 0, count = 0;
+    const struct tr_source_key none = {.count = 0};
+    struct tr_source_key found = {.count = 0};
+    uint32_t key[SCHEMA_KEY_MAX], count = 0;
     bool same;
-    int rc = tr_source_refine(schema->source, known->current.table, &same, found, SCHEMA_KEY_MAX,
-                              &found_count, err);
+    int rc = tr_source_refine(schema->source, known->current.table, &none, &same, &found, err);
     if (rc != 0 || !same)
         return rc;
-    rc = schema_key_choose(known, known->current.table, found, found_count, key, &count, err);
-    *lost = rc == 0 && (found_count == 0 || count != shape->key_count ||
+    rc = schema_key_choose(known, known->current.table, &found, key, &count, err);
+    *lost = rc == 0 && (found.count == 0 || count != shape->key_count ||
                         memcmp(key, shape->key, count * sizeof(key[0])) != 0);
     return rc;
 }

@@ -176,7 +176,7 @@ static int make_shape(struct tr_schema *schema, struct schema_known *known,
     int rc = tr_source_refine(schema->source, table, &older_key, &same, &found, err);
     if (rc == 0 && !same && older != NULL)
         inherit(table, older);
-    known->by_unique = rc == 0 && found_count > 0;
+    known->by_unique = rc == 0 && found.count > 0;
     if (rc == 0)
         rc = schema_key_choose(known, table, &found, key, &count, err);
     if (rc != 0)
