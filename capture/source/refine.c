@@ -15,14 +15,14 @@
 
 /* "SELECT <what> FROM information_schema.<view> WHERE <its names>=… ORDER BY <order>" */
 static int select_of_table(struct tr_source *source, const char *head, const char *schema_column,
-                           const char *table_column, const struct tr_binlog_table *table,
-                           const char *tail, MYSQL_RES **out, struct tr_error *err)
+                           const struct tr_binlog_table *table, const char *tail, MYSQL_RES **out,
+                           struct tr_error *err)
 {
     struct tr_buf sql;
     tr_buf_init(&sql, 16384);
     tr_buf_printf(&sql, "%s WHERE %s=", head, schema_column);
     tr_source_quote(&sql, table->database);
-    tr_buf_printf(&sql, " AND %s=", table_column);
+    tr_buf_printf(&sql, " AND table_name=");
     tr_source_quote(&sql, table->table);
     tr_buf_printf(&sql, " %s", tail);
     tr_buf_append_char(&sql, '\0');
@@ -140,17 +140,45 @@ static bool is_json(const char *name, const char *clause)
     return is;
 }
 
+/* The check's column becomes JSON where the catalogue's is the map's. */
+static void refine_json(struct tr_binlog_table *table, MYSQL_RES *columns, const char *name)
+{
+    uint32_t i;
+    if (column_index(table, name, &i) != 0)
+        return;
+    struct tr_shape_column *column = &table->columns[i].shape;
+    MYSQL_ROW row;
+    mysql_data_seek(columns, 0);
+    while ((row = mysql_fetch_row(columns)) != NULL)
+        if (strcmp(row[0], name) == 0 && same_text(row[1], row[2], column))
+            column->refine = TR_REFINE_JSON;
+}
+
+/* Not joined with the columns: the server finds one table's quickly only by constants. */
+static int refine_checks(struct tr_source *source, struct tr_binlog_table *table,
+                         MYSQL_RES *columns, struct tr_error *err)
+{
+    MYSQL_RES *result;
+    int rc = select_of_table(
+        source, "SELECT constraint_name, check_clause FROM information_schema.check_constraints",
+        "constraint_schema", table, "AND level='Column'", &result, err);
+    if (rc != 0)
+        return rc;
+    MYSQL_ROW row;
+    while ((row = mysql_fetch_row(result)) != NULL)
+        if (is_json(row[0], row[1]))
+            refine_json(table, columns, row[0]);
+    mysql_free_result(result);
+    return 0;
+}
+
 static int refine_columns(struct tr_source *source, struct tr_binlog_table *table, bool *same,
                           struct tr_error *err)
 {
     MYSQL_RES *result;
     int rc = select_of_table(
-        source,
-        "SELECT c.column_name, c.data_type, c.character_set_name, k.check_clause "
-        "FROM information_schema.columns c LEFT JOIN information_schema.check_constraints k "
-        "ON k.constraint_schema=c.table_schema AND k.table_name=c.table_name "
-        "AND k.constraint_name=c.column_name AND k.level='Column'",
-        "c.table_schema", "c.table_name", table, "ORDER BY c.ordinal_position", &result, err);
+        source, "SELECT column_name, data_type, character_set_name FROM information_schema.columns",
+        "table_schema", table, "ORDER BY ordinal_position", &result, err);
     if (rc != 0)
         return rc;
     *same = same_columns(table, result);
@@ -158,14 +186,12 @@ static int refine_columns(struct tr_source *source, struct tr_binlog_table *tabl
     MYSQL_ROW row;
     while ((row = mysql_fetch_row(result)) != NULL) {
         uint32_t i;
-        if (column_index(table, row[0], &i) != 0)
-            continue;
-        struct tr_shape_column *column = &table->columns[i].shape;
-        column->refine = refine_of(row[1], column);
-        if (is_json(row[0], row[3]) && same_text(row[1], row[2], column))
-            column->refine = TR_REFINE_JSON;
+        if (column_index(table, row[0], &i) == 0)
+            table->columns[i].shape.refine = refine_of(row[1], &table->columns[i].shape);
     }
     rc = probe_hidden(source, table, mysql_num_rows(result) > 0, err);
+    if (rc == 0)
+        rc = refine_checks(source, table, result, err);
     mysql_free_result(result);
     return rc;
 }
@@ -230,8 +256,8 @@ static int read_keys(struct tr_source *source, const struct tr_binlog_table *tab
     MYSQL_RES *result;
     int rc = select_of_table(
         source, "SELECT index_name, column_name, nullable FROM information_schema.statistics",
-        "table_schema", "table_name", table,
-        "AND non_unique=0 ORDER BY BINARY index_name, seq_in_index", &result, err);
+        "table_schema", table, "AND non_unique=0 ORDER BY BINARY index_name, seq_in_index", &result,
+        err);
     if (rc != 0)
         return rc;
     *keys = (struct best_key){.usable = true};
