@@ -58,6 +58,7 @@ struct assigning {
     const struct tr_kafka_partition *one; /* for ask_watermarks and ask_topic */
     int64_t low, high;
     struct tr_kafka_topic_info info;
+    const char *info_topic; /* whose it is */
 };
 
 static int load_state(void *context, struct tr_error *err)
@@ -154,9 +155,8 @@ static int ask_topic(void *context, struct tr_error *err)
 {
     struct assigning *a = context;
     struct tr_run *run = a->run;
-    return tr_kafka_topic_describe(run->session.dead.producer,
-                                   tr_kafka_consumer_topic_name(run->consumer, a->one->topic),
-                                   &a->info, err);
+    a->info_topic = tr_kafka_consumer_topic_name(run->consumer, a->one->topic);
+    return tr_kafka_topic_describe(run->session.dead.producer, a->info_topic, &a->info, err);
 }
 
 /* One process holds the store and all partitions. A part of a topic comes for a while when a member
@@ -239,7 +239,8 @@ static void begin_part(struct tr_part *part, int64_t start, int64_t committed, i
     part->delete_version = -1;
     part->table = NULL;
     part->paused = false;
-    part->look_at_age = start > a->low;
+    bool compacted = strstr(a->info.cleanup_policy, "compact") != NULL;
+    part->tombstones_kept_ms = compacted && start > a->low ? a->info.delete_retention_ms : -1;
     atomic_store(&part->assigned, true);
 }
 
@@ -262,7 +263,8 @@ static int start_part(struct assigning *a, struct tr_kafka_partition *one, struc
     if (part == NULL)
         return tr_error_set(err, TR_ENOMEM, "no memory for a partition");
     a->one = one;
-    if (tr_run_insist(run, "kafka", ask_watermarks, a, err) < 0)
+    if ((a->info_topic != topic && tr_run_insist(run, "kafka", ask_topic, a, err) < 0) ||
+        tr_run_insist(run, "kafka", ask_watermarks, a, err) < 0)
         return err->code;
     snprintf(part->incarnation, sizeof(part->incarnation), "%s",
              tr_session_incarnation(&run->session, topic));

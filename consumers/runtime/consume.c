@@ -22,8 +22,6 @@
 #define CONTROL_READ_MS 5000
 #define ABSENT_MS 1000 /* between looks for a control topic that isn't there */
 #define LANES_END_MS 5000
-#define TOMBSTONES_KEPT_MS                                                                         \
-    (INT64_C(7) * 24 * 3600 * 1000) /* delete.retention.ms, as capture sets it */
 
 /* ---- control --------------------------------------------------------------------------------- */
 
@@ -228,8 +226,9 @@ static int serve_held(struct tr_run *run, struct tr_error *err)
 static void look_at_age(struct tr_part *part, const struct tr_kafka_message *message)
 {
     int64_t age_ms = tr_clock_wall_us() / 1000 - message->timestamp_ms;
-    part->look_at_age = false;
-    if (message->timestamp_ms > 0 && age_ms > TOMBSTONES_KEPT_MS)
+    bool too_old = message->timestamp_ms > 0 && age_ms > part->tombstones_kept_ms;
+    part->tombstones_kept_ms = -1;
+    if (too_old)
         tr_log(TR_LOG_WARN, "consumer",
                "away for longer than tombstones are kept: verify or rebuild the store",
                TR_STR("topic", part->topic_name), TR_INT("partition", part->partition),
@@ -259,7 +258,7 @@ static int route_all(struct tr_run *run, size_t count, struct tr_error *err)
         tr_count(&part->read, 1);
         if (atomic_load_explicit(&part->settled_ms, memory_order_relaxed) == 0)
             atomic_store(&part->settled_ms, message->timestamp_ms);
-        if (part->look_at_age)
+        if (part->tombstones_kept_ms >= 0)
             look_at_age(part, message);
     }
     for (size_t i = 0; rc == 0 && i < count; i++) {

@@ -46,7 +46,7 @@ struct tr_part {
     char incarnation[TR_INCARNATION_MAX];
 
     /* Main thread. */
-    bool look_at_age; /* of the first record: see consume.c */
+    int64_t tombstones_kept_ms; /* the first record's age is held against it; -1 = no more */
     bool paused;
     struct tr_held *held_first, *held_last;
     int64_t shape_wait_us; /* since when a record waits for its shape; 0 = none does */

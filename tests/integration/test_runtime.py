@@ -472,6 +472,18 @@ class Start(RuntimeCase):
         self.assertEqual(len(self.store.rows()), 300)
         self.assertEqual(self.total(status, "read"), 200)
 
+    def test_away_for_longer_than_tombstones_are_kept(self):
+        self.hand.kafka.create(self.topic, self.hand.partitions, cleanup_policy="compact",
+                               delete_retention_ms=1500)
+        self.hand.made.add(self.topic)
+        program = self.fill(40)
+        self.assertNotIn("verify or rebuild", program.log_text())
+        self.write(range(40, 80))
+        time.sleep(2)
+        program.start()
+        self.caught_up(program)
+        self.assertIn("verify or rebuild the store", program.log_text())
+
     def test_control_of_a_higher_format(self):
         self.begin()
         self.hand.kafka.send(self.hand.control, 0, '["topic","db.later"]', '{"format":2}')
