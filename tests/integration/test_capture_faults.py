@@ -8,8 +8,8 @@ import subprocess
 import threading
 import time
 
-import fetch
 import tr
+import fetch  # of deploy/stack, where tr looks too
 from test_capture import CONFIGURATION, KAFKA, SOURCE, STATE, events, topic
 
 MIB = 1 << 20
