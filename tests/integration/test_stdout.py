@@ -21,7 +21,8 @@ class Stdout(tr.Case):
             f'{{"op":"write","version":{versions[0]},{key},"row":{{"id":1,"v":"a\\"b"}}}}',
             f'{{"op":"write","version":{versions[1]},{key},"row":{{"id":1,"v":null}}}}',
             f'{{"op":"delete","version":{versions[2]},{key},"row":{{"id":1,"v":null}}}}',
-            f'{{"op":"table-truncate","version":{versions[3]},"database":"{shop}","table":"t"}}']
+            f'{{"op":"table-truncate","version":{versions[3]},'
+            f'"key":{{"database":"{shop}","table":"t"}},"row":null}}']
 
     def test_the_exact_lines_and_none_again_after_a_stop(self):
         pipe = self.pipeline(stores=["stdout"])
