@@ -88,6 +88,9 @@ int tr_shape_write(const struct tr_shape *shape, struct tr_buf *key, struct tr_b
 /* Reads a shape's value into `arena`. */
 int tr_shape_read(struct tr_shape **out, struct tr_slice value, struct tr_arena *arena,
                   struct tr_error *err) TR_MUST_CHECK;
+/* NULL when it has no column of that name. */
+const struct tr_shape_column *tr_shape_find_column(const struct tr_shape *shape,
+                                                   struct tr_slice name);
 /* Same content, schema_id aside. */
 bool tr_shape_equal(const struct tr_shape *a, const struct tr_shape *b);
 

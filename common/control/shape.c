@@ -164,3 +164,12 @@ struct tr_shape *control_shape_copy(const struct tr_shape *from, struct tr_arena
                 copy_slice(&shape->table_json, arena) && copy_columns(shape, arena);
     return done ? shape : NULL;
 }
+
+const struct tr_shape_column *tr_shape_find_column(const struct tr_shape *shape,
+                                                   struct tr_slice name)
+{
+    for (uint32_t i = 0; i < shape->column_count; i++)
+        if (tr_slice_equal(shape->columns[i].name, name))
+            return &shape->columns[i];
+    return NULL;
+}

@@ -45,7 +45,8 @@ struct tr_kafka_consumer {
 
 /* Registers the callback that fills `pending`. */
 void tr_kafka_rebalance_register(rd_kafka_conf_t *conf);
-/* Answers the pending rebalance, if there is one. TR_EKAFKA_RETRY leaves it pending. */
+/* Answers the pending rebalance, if there is one. An error that passes (class RETRY) leaves it
+ * pending. */
 int tr_kafka_rebalance_serve(struct tr_kafka_consumer *consumer,
                              struct tr_error *err) TR_MUST_CHECK;
 /* Gives up what is pending, before closing. */

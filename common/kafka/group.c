@@ -1,6 +1,7 @@
 /*
- * group.c - consumer groups seen from outside; see kafka.h. For short-lived commands only: the
- * library's group administration is known to stop processes that live long.
+ * group.c - consumer groups seen from outside; see kafka.h. Describing one and setting its offsets
+ * are for short-lived commands only: the library's group administration is known to stop processes
+ * that live long. Reading offsets is no administration.
  */
 #include <stdio.h>
 #include <string.h>

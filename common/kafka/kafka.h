@@ -173,9 +173,9 @@ int tr_kafka_consumer_subscribe(struct tr_kafka_consumer *consumer, const char *
                                 size_t count, struct tr_error *err) TR_MUST_CHECK;
 /* Up to `max` messages, waiting up to timeout_ms for the first. Returns how many, or TR_E…
  * Must be called often (max.poll.interval.ms), also while all partitions are paused. An unreachable
- * broker is no error here: it is logged, and tr_kafka_consumer_trouble tells. TR_EKAFKA_RETRY: the
- * group's offsets could not be read; call again. TR_ESTATE: an offset that the topic no longer has.
- * Messages of partitions that are not ours any more never come out. */
+ * broker is no error here: it is logged, and tr_kafka_consumer_trouble tells. An error that
+ * passes (class RETRY): an assignment could not be taken up; call again. TR_ESTATE: an offset that
+ * the topic no longer has. Messages of partitions that are not ours any more never come out. */
 int tr_kafka_consumer_take(struct tr_kafka_consumer *consumer, struct tr_kafka_message *messages,
                            size_t max, int timeout_ms, struct tr_error *err) TR_MUST_CHECK;
 int tr_kafka_consumer_pause(struct tr_kafka_consumer *consumer,
@@ -194,7 +194,7 @@ void tr_kafka_consumer_trouble(struct tr_kafka_consumer *consumer, char *out, si
 int64_t tr_kafka_consumer_end(struct tr_kafka_consumer *consumer, uint32_t topic,
                               int32_t partition);
 
-/* ---- short-lived commands: group admin, never inside `run` ---------------------------------- */
+/* ---- groups from outside; describing and setting are admin: never inside `run` ------------- */
 
 struct tr_kafka_group_info {
     char state[32]; /* "Stable", "Empty", "Dead" … */

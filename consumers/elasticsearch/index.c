@@ -217,14 +217,6 @@ static int extend(struct tr_es_client *client, const struct tr_es_table *table,
     return rc;
 }
 
-static bool has_column(const struct tr_shape *shape, struct tr_slice name)
-{
-    for (uint32_t i = 0; i < shape->column_count; i++)
-        if (tr_slice_equal(shape->columns[i].name, name))
-            return true;
-    return false;
-}
-
 /* A replay's older records have columns that the newest shape has no longer. Those that it has are
  * mapped as it says: by an older type, values of today could be refused for ever. */
 static int add_dropped(struct tr_es_client *client, const struct tr_es_table *table,
@@ -233,7 +225,7 @@ static int add_dropped(struct tr_es_client *client, const struct tr_es_table *ta
 {
     int rc = 0;
     for (uint32_t i = 0; i < shape->column_count && rc == 0; i++)
-        if (!has_column(newest, shape->columns[i].name))
+        if (tr_shape_find_column(newest, shape->columns[i].name) == NULL)
             rc = extend_by(client, table, shape, i, err);
     return rc;
 }

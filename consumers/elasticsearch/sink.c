@@ -209,20 +209,12 @@ static int name_table(struct tr_sink *sink, struct tr_es_table *table, struct tr
     return rc;
 }
 
-static bool has_column(const struct tr_shape *shape, const char *name)
-{
-    for (uint32_t i = 0; i < shape->column_count; i++)
-        if (tr_slice_equal(shape->columns[i].name, tr_slice_of(name)))
-            return true;
-    return false;
-}
-
 /* Maybe a column that comes later, so no error. */
 static void warn_unknown_fields(const struct tr_es_table *table, const struct tr_shape *shape)
 {
     for (const struct tr_node *node = table->fields != NULL ? table->fields->child : NULL;
          node != NULL; node = node->next)
-        if (!has_column(shape, node->key))
+        if (tr_shape_find_column(shape, tr_slice_of(node->key)) == NULL)
             tr_log(TR_LOG_WARN, "elasticsearch", "fields names a column that the table has not",
                    TR_STR("index", table->alias), TR_STR("column", node->key), TR_END);
 }

@@ -33,8 +33,8 @@ const char *const rd_script_texts[RD_SCRIPTS] = {
     /* KEYS row, version; ARGV floor, what is just below it, ttl of the marker in ms or 0. Removes
      * what is below the floor and leaves a delete's marker; with 0 all that is there, and none. */
     [RD_SCRIPT_SWEEP] = "local v=redis.call('GET',KEYS[2])\n"
-                        "if not v or (ARGV[3]~='0' and string.sub(v,1,16)>=ARGV[1]) then\n"
-                        "return 0 end\n"
+                        "if not v or (ARGV[3]~='0' and\n"
+                        "(string.sub(v,1,16)>=ARGV[1] or v==ARGV[2]..'d')) then return 0 end\n"
                         "redis.call('DEL',KEYS[1],KEYS[2])\n"
                         "if ARGV[3]~='0' then\n"
                         "redis.call('SET',KEYS[2],ARGV[2]..'d','PX',ARGV[3]) end\n"

@@ -58,15 +58,6 @@ static const struct tr_shape_column *key_column(const struct tr_shape *shape, ui
     return &shape->columns[shape->key[place]];
 }
 
-static bool has_column(const struct tr_shape *shape, struct tr_slice name)
-{
-    for (uint32_t i = 0; i < shape->column_count; i++) {
-        if (tr_slice_equal(shape->columns[i].name, name))
-            return true;
-    }
-    return false;
-}
-
 /* The place in `other`'s key of the column that stands at `place` in that of `shape`; -1 = none. */
 static int place_in(const struct tr_shape *other, const struct tr_shape *shape, uint32_t place)
 {
@@ -75,7 +66,8 @@ static int place_in(const struct tr_shape *other, const struct tr_shape *shape, 
         if (tr_slice_equal(key_column(other, i)->name, name))
             return (int)i;
     }
-    bool renamed = !has_column(other, name) && !has_column(shape, key_column(other, place)->name);
+    bool renamed = tr_shape_find_column(other, name) == NULL &&
+                   tr_shape_find_column(shape, key_column(other, place)->name) == NULL;
     return renamed ? (int)place : -1;
 }
 
@@ -105,10 +97,21 @@ void rd_kinds_free(struct rd_kind *kind)
     }
 }
 
+/* Before a record has come (a sweep, `check`), the newest shape that is known. */
 static const struct tr_shape *ruling_shape(const struct rd_table *table)
 {
-    const struct tr_shape *newest = atomic_load(&table->source->newest);
-    return newest != NULL && newest->key_count > 0 ? newest : table->first;
+    const struct tr_shape *ruling = atomic_load(&table->ruling);
+    if (ruling == NULL)
+        ruling = atomic_load(&table->source->newest);
+    return ruling != NULL && ruling->key_count > 0 ? ruling : table->first;
+}
+
+static void let_rule(struct rd_table *table, const struct tr_shape *shape)
+{
+    const struct tr_shape *old = atomic_load(&table->ruling);
+    while ((old == NULL || old->schema_id < shape->schema_id) &&
+           !atomic_compare_exchange_weak(&table->ruling, &old, shape))
+        continue;
 }
 
 static int add_kind(struct rd_table *table, const struct tr_shape *shape, struct rd_kind **out,
@@ -148,11 +151,17 @@ int rd_table_kind(struct tr_sink *sink, struct rd_table *table, const struct rd_
 int rd_fit_record(struct tr_sink *sink, struct rd_fit *fit, struct rd_table *table,
                   const struct tr_shape *shape, struct tr_error *err)
 {
-    const struct tr_shape *newest = atomic_load(&table->source->newest);
-    if (fit->table == table && fit->shape == shape && fit->newest == newest)
+    if (fit->table == table && fit->shape == shape &&
+        fit->ruling == atomic_load_explicit(&table->ruling, memory_order_relaxed))
         return 0;
+    let_rule(table, shape);
+    const struct tr_shape *ruling = atomic_load(&table->ruling);
     fit->table = NULL;
+    const struct tr_shape *newest = atomic_load(&table->source->newest);
     int code = rd_table_kind(sink, table, &fit->kind, err);
+    /* The template is written for the key that the table has now. */
+    if (code == TR_ECONFIG && newest != NULL && newest->schema_id > ruling->schema_id)
+        return err->code = TR_EPOISON;
     if (code != 0)
         return code;
     if (!rd_same_key(fit->kind->shape, shape, fit->from))
@@ -162,6 +171,6 @@ int rd_fit_record(struct tr_sink *sink, struct rd_fit *fit, struct rd_table *tab
                             shape->schema_id, fit->kind->shape->schema_id);
     fit->table = table;
     fit->shape = shape;
-    fit->newest = newest;
+    fit->ruling = ruling;
     return 0;
 }

@@ -1,17 +1,19 @@
 /*
  * kind.h - which records' keys are a table's, when its key has changed. Any thread.
  *
- * The table's newest shape rules: Redis keys are made of its key columns. A record's key is of the
- * same kind when it has as many columns, each under the same name, wherever it stands in the row or
- * in the key, or renamed: in the same place of the key, while neither shape has a column by the
- * other's name; and each of a type whose values have the same text (integers of every size; texts
- * of every length and character set; decimals of one scale; times of one fraction; bytes). So
- * columns may come and go, and key columns be widened or renamed, and older records, which a replay
- * brings, still meet their rows.
+ * The newest shape of which a record has come rules: Redis keys are made of its key columns. So a
+ * replay, and a consumer that lags, go through a table's keys in the order in which they were. A
+ * record's key is of the same kind when it has as many columns, each under the same name, wherever
+ * it stands in the row or in the key, or renamed: in the same place of the key, while neither shape
+ * has a column by the other's name; and each of a type whose values have the same text (integers of
+ * every size; texts of every length and character set; decimals of one scale; times of one
+ * fraction; bytes). So columns may come and go, and key columns be widened or renamed, and older
+ * records, which a replay brings, still meet their rows.
  *
  * Any other key is other columns: what would be its row is never guessed. Records of it are
- * POISON, until a newer shape has that key again. After DROP and CREATE under another key, those
- * are the old table's, which its marker removes anyway.
+ * POISON, until a newer shape has that key again; so are those of an older key that the template
+ * does not fit. After DROP and CREATE under another key, those are the old table's, which its
+ * marker removes anyway.
  */
 #ifndef TR_REDIS_KIND_H
 #define TR_REDIS_KIND_H

@@ -92,7 +92,7 @@ int rd_state_reply(const redisReply *reply, struct tr_error *err)
         return 0;
     return tr_error_set(err, TR_ESTATE,
                         "redis: the store's marker is gone: this Redis was emptied or replaced; "
-                        "run `reset --to beginning --execute` and start again");
+                        "run `reset --to beginning --drop` and start again");
 }
 
 void rd_state_append_floor(struct rd_connection *connection, const struct tr_sink_table *table,

@@ -34,17 +34,18 @@ struct redis_settings {
 struct rd_table {
     struct rd_table *next;
     struct tr_sink_table *source;
-    const struct tr_shape *first; /* that was ever seen; rules while there is no newest */
-    const char *key;              /* the template's text; the configuration's */
-    char *prefix;                 /* what every key of the table begins with */
-    int64_t ttl_ms;               /* 0 = for ever */
-    struct rd_kind *kinds;        /* see kind.h; guarded by the sink's lock */
+    const struct tr_shape *first;          /* that was ever seen; rules while nothing else does */
+    const struct tr_shape *_Atomic ruling; /* see kind.h; NULL = no record has come */
+    const char *key;                       /* the template's text; the configuration's */
+    char *prefix;                          /* what every key of the table begins with */
+    int64_t ttl_ms;                        /* 0 = for ever */
+    struct rd_kind *kinds;                 /* see kind.h; guarded by the sink's lock */
 };
 
 /* What a lane knows of the records that it saw last: how Redis keys are made of theirs. */
 struct rd_fit {
     const struct rd_table *table; /* NULL = the rest means nothing */
-    const struct tr_shape *newest, *shape;
+    const struct tr_shape *ruling, *shape;
     const struct rd_kind *kind;
     uint8_t from[RD_KEY_COLUMNS_MAX];
 };

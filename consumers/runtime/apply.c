@@ -388,7 +388,9 @@ static int apply_records(struct work *work, struct tr_error *err)
             return rc;
         }
     }
-    end_trouble(work->lane);
+    /* What had no record for the store says nothing of it. */
+    if (batch->head_count > 0)
+        end_trouble(work->lane);
     return 0;
 }
 
@@ -445,7 +447,9 @@ static void settle_batch(struct tr_lane *lane, const struct tr_batch *batch)
 int tr_lane_apply(struct tr_lane *lane, struct tr_batch *batch, struct tr_error *err)
 {
     struct work work = {.lane = lane, .batch = batch, .delay_ms = DELAY_MIN_MS};
-    int rc = batch->refused > 0 ? bury_refused(&work, err) : 0;
+    int rc = 0;
+    if (batch->refused > 0 && (rc = bury_refused(&work, err)) == 0)
+        end_trouble(lane);
     if (rc == 0)
         rc = apply_records(&work, err);
     if (rc == 0 && batch->marker.table != NULL)

@@ -252,6 +252,23 @@ static const char *offset_text(int64_t offset, char *out)
     return out;
 }
 
+/* Its settings only serve a warning: an account that may not ask for them goes without. */
+static int know_topic(struct assigning *a, const char *topic, struct tr_error *err)
+{
+    struct tr_error why = {0};
+    if (a->info_topic == topic)
+        return 0;
+    int rc = tr_run_insist(a->run, "kafka", ask_topic, a, &why);
+    if (rc != TR_EKAFKA) {
+        if (rc < 0)
+            *err = why;
+        return rc;
+    }
+    a->info = (struct tr_kafka_topic_info){.delete_retention_ms = -1};
+    tr_log_error(TR_LOG_WARN, "kafka", &why, "how long tombstones are kept is not known");
+    return 0;
+}
+
 static int start_part(struct assigning *a, struct tr_kafka_partition *one, struct tr_error *err)
 {
     struct tr_run *run = a->run;
@@ -263,8 +280,7 @@ static int start_part(struct assigning *a, struct tr_kafka_partition *one, struc
     if (part == NULL)
         return tr_error_set(err, TR_ENOMEM, "no memory for a partition");
     a->one = one;
-    if ((a->info_topic != topic && tr_run_insist(run, "kafka", ask_topic, a, err) < 0) ||
-        tr_run_insist(run, "kafka", ask_watermarks, a, err) < 0)
+    if (know_topic(a, topic, err) < 0 || tr_run_insist(run, "kafka", ask_watermarks, a, err) < 0)
         return err->code;
     snprintf(part->incarnation, sizeof(part->incarnation), "%s",
              tr_session_incarnation(&run->session, topic));
@@ -272,6 +288,12 @@ static int start_part(struct assigning *a, struct tr_kafka_partition *one, struc
     int64_t start = tr_start_offset(progress, committed, stateless);
     if (start == TR_KAFKA_OFFSET_BEGINNING)
         start = a->low;
+    if (!stateless && progress < 0 && committed > start)
+        tr_log(TR_LOG_WARN, "store",
+               a->low > 0 ? "has no progress here and is filled from the topic's beginning, before "
+                            "which records were removed: verify or rebuild the store"
+                          : "has no progress here and is filled from the topic's beginning",
+               TR_STR("topic", topic), TR_INT("partition", one->partition), TR_END);
     if (check_range(a, topic, one->partition, start, err) < 0)
         return err->code;
     part->lane = ((unsigned)one->topic + (unsigned)one->partition) % run->lanes.config.count;

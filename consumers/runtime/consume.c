@@ -19,6 +19,7 @@
           */
 #define CONTROL_US 500000
 #define CONTROL_WAITING_US 100000
+#define CONTROL_AWAY_US 2000000
 #define CONTROL_READ_MS 5000
 #define ABSENT_MS 1000 /* between looks for a control topic that isn't there */
 #define LANES_END_MS 5000
@@ -40,20 +41,32 @@ static int subscribe(struct tr_run *run, struct tr_error *err)
     return 0;
 }
 
+/* It may pass; until then status says so. */
+static int control_is_away(struct tr_run *run, const struct tr_error *why)
+{
+    char text[480];
+    run->control_away = true;
+    run->control_due_us = tr_clock_mono_us() + CONTROL_AWAY_US;
+    tr_live_retry(&run->live, tr_error_format(why, text, sizeof(text)));
+    tr_log_error(TR_LOG_WARN, "control", why, "read again soon");
+    return 0;
+}
+
 int tr_run_read_control(struct tr_run *run, bool to_end, struct tr_error *err)
 {
     int64_t now = tr_clock_mono_us();
     struct tr_error passing = {0};
     int rc = tr_session_read_control(&run->session, to_end, to_end ? CONTROL_READ_MS : 0, &passing);
     run->control_due_us = now + (run->shape_waits > 0 ? CONTROL_WAITING_US : CONTROL_US);
-    if (rc < 0 && tr_error_class_of(rc) == TR_CLASS_RETRY) {
-        tr_log_error(TR_LOG_WARN, "control", &passing, "read again soon");
-        return 0;
-    }
+    if (rc < 0 && tr_error_class_of(rc) == TR_CLASS_RETRY)
+        return control_is_away(run, &passing);
     if (rc < 0) {
         *err = passing;
         return rc;
     }
+    if (run->control_away)
+        tr_live_retry(&run->live, "");
+    run->control_away = false;
     if (to_end)
         run->control_end_us = now;
     if (strcmp(run->pipeline_id, tr_session_pipeline_id(&run->session)) != 0)
@@ -346,9 +359,12 @@ static int finish(struct tr_run *run, int rc, struct tr_error *err)
     tr_run_settle(run, true);
     if (rc == 0)
         rc = tr_lanes_error(&run->lanes, err);
-    if (tr_run_account(run, &account) < 0 && rc == 0) {
-        *err = account;
-        rc = account.code;
+    if (tr_run_account(run, &account) < 0) {
+        tr_log_error(TR_LOG_ERROR, "consumer", &account, "please report it");
+        if (rc == 0 || rc == TR_ESTOPPED) {
+            *err = account;
+            rc = account.code;
+        }
     }
     close_lanes(run, rc, err);
     return rc;

@@ -24,29 +24,29 @@ void tr_dead_delivered(void *context, void *opaque, int code, const char *text)
     atomic_fetch_sub(&wait->pending, 1);
 }
 
-/* The largest record that one of the topics may hold, with room for the headers; 0 = the broker's
- * default is enough. */
+/* The largest record that one of the topics may hold, with room for the headers; 0 = not known: the
+ * broker's default must do. */
 static int find_limit(struct tr_dead *dead, const char *const *topics, size_t count, int64_t *limit,
                       struct tr_error *err)
 {
     *limit = 0;
     for (size_t i = 0; i < count; i++) {
-        struct tr_kafka_topic_info info;
-        if (tr_kafka_topic_describe(dead->producer, topics[i], &info, err) < 0)
-            return err->code;
-        if (info.message_bytes_max + HEADERS_BYTES > *limit)
+        struct tr_error why = {0};
+        struct tr_kafka_topic_info info = {0};
+        int rc = tr_kafka_topic_describe(dead->producer, topics[i], &info, &why);
+        if (rc < 0 && tr_error_class_of(rc) == TR_CLASS_RETRY) {
+            *err = why;
+            return rc;
+        }
+        if (info.message_bytes_max > 0 && info.message_bytes_max + HEADERS_BYTES > *limit)
             *limit = info.message_bytes_max + HEADERS_BYTES;
     }
     return 0;
 }
 
-int tr_dead_prepare(struct tr_dead *dead, const char *const *topics, size_t count,
-                    struct tr_error *err)
+static int create_topic(struct tr_dead *dead, int64_t limit, struct tr_error *err)
 {
     char text[24];
-    int64_t limit;
-    if (find_limit(dead, topics, count, &limit, err) < 0)
-        return err->code;
     snprintf(text, sizeof(text), "%" PRId64, limit);
     const char *const settings[][2] = {
         {"cleanup.policy", "delete"}, {"retention.ms", "-1"}, {"max.message.bytes", text}};
@@ -57,6 +57,18 @@ int tr_dead_prepare(struct tr_dead *dead, const char *const *topics, size_t coun
                                              .setting_count = limit > 0 ? 3 : 2};
     bool created = false;
     return tr_kafka_topic_create(dead->producer, &spec, &created, err);
+}
+
+int tr_dead_prepare(struct tr_dead *dead, const char *const *topics, size_t count,
+                    struct tr_error *err)
+{
+    struct tr_kafka_topic_info info;
+    int64_t limit;
+    int rc = tr_kafka_topic_describe(dead->producer, dead->topic, &info, err);
+    if (rc < 0 || info.exists)
+        return rc;
+    rc = find_limit(dead, topics, count, &limit, err);
+    return rc < 0 ? rc : create_topic(dead, limit, err);
 }
 
 static void format_time(char *out, size_t size)

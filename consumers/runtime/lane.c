@@ -131,7 +131,7 @@ static void *run_lane(void *context)
             take_offer(lane);
         else if (!lane->flush && !progress_is_due(lane))
             continue;
-        if (lane->flush || progress_is_due(lane))
+        if ((lane->flush && lane->offered == NULL) || progress_is_due(lane))
             flush_progress(lane);
         lanes->rounds++;
         pthread_cond_signal(&lanes->main_wake);
@@ -386,10 +386,10 @@ int tr_lane_adopt(struct tr_lane *lane, struct tr_part *part, struct tr_error *e
 void tr_lanes_disown(struct tr_lanes *lanes)
 {
     pthread_mutex_lock(&lanes->lock);
-    for (unsigned i = 0; i < lanes->config.count; i++)
+    for (unsigned i = 0; i < lanes->config.count; i++) {
         lanes->lane[i].part_count = 0;
-    for (unsigned i = 0; i < lanes->config.count; i++)
         atomic_store(&lanes->lane[i].retry_since_us, 0); /* trouble with progress they had */
+    }
     pthread_mutex_unlock(&lanes->lock);
 }
 

@@ -89,8 +89,7 @@ uint64_t tr_lanes_wait(struct tr_lanes *lanes, uint64_t rounds, int timeout_ms);
 uint64_t tr_lanes_rounds(struct tr_lanes *lanes);
 
 /* Lets the lanes settle all they have, without waiting for a store that fails, and write progress.
- * False when a store's call did not return within timeout_ms. Afterwards (also when true) nothing
- * is taken until tr_lanes_resume. */
+ * False when a store's call did not return within timeout_ms. */
 bool tr_lanes_drain(struct tr_lanes *lanes, int timeout_ms);
 /* After a drain that was not in time: what is in flight counts as released from now on. */
 void tr_lanes_abandon(struct tr_lanes *lanes, struct tr_parts *parts);

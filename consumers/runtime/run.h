@@ -30,6 +30,7 @@ struct tr_run {
     int64_t control_due_us, tick_due_us, commit_due_us, meter_due_us, ends_due_us;
     int64_t
         partial_until_us; /* exclusive sinks: how long a part of the partitions may stay; 0 = all */
+    bool control_away;    /* it could not be read the last time */
     bool assigned;
     bool stuck;                         /* a store's call did not return in time */
     struct tr_kafka_partition *scratch; /* for commits */

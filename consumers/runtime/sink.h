@@ -131,7 +131,7 @@ struct tr_sink_ops {
     /* Writes the marker (pipeline, pipeline_id, consumer, format, generation) and the given
      * progress, creating what holds them. Without `replace` the store was new when it was loaded:
      * a marker that is there by now is kept and adopted, with all that came with it, if it is ours
-     * (two processes that start at once), else TR_ESTATE. */
+     * (two processes that start at once), else TR_ESTATE. An exclusive store has no other. */
     int (*claim)(struct tr_sink *sink, const struct tr_sink_state *state, struct tr_error *err);
     /* Validates one table's mapping (names, key template, collisions) and may set table->user; main
      * thread. Called before any record of the table. TR_ECONFIG. */

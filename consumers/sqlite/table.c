@@ -326,14 +326,31 @@ static bool fits(const struct sq_table *table, const struct tr_shape *shape)
     return table->exists && shape->schema_id <= table->newest_schema_id;
 }
 
+/* Whether the later key is another than the earlier one, but has all its columns, and only such as
+ * the earlier shape has too: then what is unique by the earlier one stays so by the later. */
+static bool widens(const struct tr_shape *later, const struct tr_shape *earlier)
+{
+    bool all = true, same = later->key_count == earlier->key_count;
+    for (uint32_t i = 0; all && i < earlier->key_count; i++) {
+        struct tr_slice name = earlier->columns[earlier->key[i]].name;
+        same = same && tr_slice_equal(name, later->columns[later->key[i]].name);
+        const struct tr_shape_column *column = tr_shape_find_column(later, name);
+        all = column != NULL && column->key;
+    }
+    for (uint32_t i = 0; all && i < later->key_count; i++)
+        all = tr_shape_find_column(earlier, later->columns[later->key[i]].name) != NULL;
+    return all && !same;
+}
+
 /* A table is made by the newest shape: a replay brings old records first, and by theirs it would be
- * made with a key or columns that are no more. */
+ * made with a key or columns that are no more. But where the key was widened old records come by
+ * their own key, and the table is written anew by the wider one when its first record comes. */
 static const struct tr_shape *wanted_shape(const struct sq_table *table,
                                            const struct tr_shape *shape)
 {
     const struct tr_shape *newest = atomic_load(&table->source->newest);
     if (table->exists || newest == NULL || newest->schema_id < shape->schema_id ||
-        newest->key_count == 0)
+        newest->key_count == 0 || widens(newest, shape))
         return shape;
     return newest;
 }

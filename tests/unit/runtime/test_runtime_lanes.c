@@ -194,9 +194,32 @@ static void trouble_with_progress_alone_is_visible(void **state)
     assert_true(fd >= 0);
     close(fd);
     assert_true(is_retrying(&rig, true));
+    /* What is not for the store says nothing of it. */
+    for (int i = 0; i < 30; i++) {
+        char trouble[200];
+        int64_t since;
+        assert_int_equal(rig_route(&rig, 0, rig_key(1), NULL, NULL), TR_ROUTED);
+        rig_settle(&rig);
+        assert_true(tr_lanes_retrying(&rig.lanes, &since, trouble, sizeof(trouble)));
+        tr_clock_sleep_ms(20);
+    }
     unlink(path);
     assert_false(is_retrying(&rig, false));
-    assert_int_equal(tr_fake_progress(rig.sink, TOPIC, 0), 1);
+    assert_int_equal(tr_fake_progress(rig.sink, TOPIC, 0), 31);
+}
+
+static void a_drain_writes_the_progress_of_the_last_batch(void **state)
+{
+    (void)state;
+    rig.settings.slow_ms = 200;
+    rig_open(&rig, 1, 1000, 8 << 20);
+    rig_row(&rig, 0, "insert", 1, 10);
+    tr_lanes_offer(&rig.lanes);
+    tr_clock_sleep_ms(50); /* that one is on its way */
+    rig_row(&rig, 0, "insert", 2, 20);
+    assert_true(tr_lanes_drain(&rig.lanes, 5000));
+    assert_int_equal(rig_part(&rig, 0)->settled, 2);
+    assert_int_equal(tr_fake_progress(rig.sink, TOPIC, 0), 2);
 }
 
 static void a_call_that_does_not_return(void **state)
@@ -306,6 +329,7 @@ int main(void)
         CASE(progress_is_written_when_idle_and_at_a_drain),
         CASE(progress_is_written_while_nothing_is_for_the_store),
         CASE(trouble_with_progress_alone_is_visible),
+        CASE(a_drain_writes_the_progress_of_the_last_batch),
         CASE(a_call_that_does_not_return),
         CASE(dead_letters_say_what_where_and_why),
         CASE(dead_letters_are_acknowledged_first),

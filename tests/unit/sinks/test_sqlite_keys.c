@@ -94,11 +94,35 @@ static void no_row_is_left_out_for_a_new_key(void **state)
     assert_string_equal(query(f, "SELECT uid FROM m"), "7");
 }
 
+/* A table that is filled again: rows come by the key that they had, until the wider one's do. */
+static void a_widened_key_keeps_older_rows(void **state)
+{
+    struct fixture *f = *state;
+    struct harness *h = &f->h;
+    const struct tr_shape *narrow = harness_shape(h, "shop", "w", 1, "[" ID "," NO "]", "[\"id\"]");
+    const struct tr_shape *wide =
+        harness_shape(h, "shop", "w", 10, "[" ID "," NO "]", "[\"no\",\"id\"]");
+    struct tr_sink_table *t = harness_table(h, narrow, NULL);
+    atomic_store(&t->newest, wide);
+    harness_one(h, t, narrow, 2, "\"pk.id\":1", "{\"id\":1,\"no\":5}");
+    harness_one(h, t, narrow, 3, "\"pk.id\":2", "{\"id\":2,\"no\":5}");
+    assert_int_equal(harness_one(h, t, narrow, 4, "\"pk.id\":1", "{\"id\":1,\"no\":6}"),
+                     TR_SINK_APPLIED);
+    assert_int_equal(harness_one(h, t, wide, 11, "\"pk.no\":7,\"pk.id\":2", "{\"id\":2,\"no\":7}"),
+                     TR_SINK_APPLIED);
+    assert_string_equal(query(f, "SELECT id || '/' || no FROM w ORDER BY id, no"), "1/6,2/5,2/7");
+    assert_string_equal(
+        query(f, "SELECT name FROM pragma_table_info('w') WHERE pk > 0 ORDER BY pk"), "no,id");
+    assert_int_equal(harness_one(h, t, narrow, 5, "\"pk.id\":3", "{\"id\":3,\"no\":1}"),
+                     TR_SINK_POISON);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         ON_A_FILE(a_renamed_key_keeps_its_rows),
         ON_A_FILE(no_row_is_left_out_for_a_new_key),
+        ON_A_FILE(a_widened_key_keeps_older_rows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
