@@ -105,7 +105,7 @@ class RuleTest(unittest.TestCase):
 
     def test_home_paths(self):
         lines = [f"see /{folder}/x" for folder in ("home", "root", "work")]
-        lines += ["./work/x", "/workers/x", "$HOME/x", "{dir}/root/x"]
+        lines += ["x/work", "/workers/x", "$HOME/x", "{dir}/root/x"]
         found = self.check("home_paths", common__a_Dc="\n".join(lines))
         self.assert_found(found, *[f"common/a.c:{n}: a path below /" for n in range(1, 4)])
 
