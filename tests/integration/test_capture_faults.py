@@ -169,6 +169,19 @@ class Faults(tr.Case):
             for done in (run("run"), run("check")):
                 self.assertEqual(done.returncode, SOURCE, done.stderr)
                 self.assertIn(grant, done.stderr)
+        tr.sql(f"CREATE TABLE {shop}.secret (id INT PRIMARY KEY)",
+               f"GRANT SELECT ON `{shop}`.a TO {user}@'%'")
+        for rules in ([f"{shop}.*", f"!{shop}.secret"], [f"{shop}.a*"]):
+            pipe.configure(capture={"tables": rules})
+            self.assertEqual(run("run").returncode, 0)
+            done = run("check")
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertIn(f"may not SELECT from all of {shop}.*", done.stdout)
+        tr.sql(f"GRANT INSERT ON `{shop}`.secret TO {user}@'%'")
+        pipe.configure(capture={"tables": [f"{shop}.*"]})
+        done = run("check")  # seen, captured, and not to be read
+        self.assertEqual(done.returncode, SOURCE, done.stdout)
+        self.assertIn(f"{shop}.secret", done.stderr)
         pattern = shop.replace("_", "\\_")[:-1] + "%"
         tr.sql(f"GRANT SELECT ON `{pattern}`.* TO {user}@'%'")
         done = run("run")
