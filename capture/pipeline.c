@@ -414,6 +414,14 @@ static void close_all(struct pipeline *pipeline)
 /* ---- the reading thread -----------------------------------------------------------------------
  */
 
+/* A first start at a place that somebody gave takes what is there as the beginning. */
+static uint32_t threads_known_from(const struct pipeline *pipeline)
+{
+    const struct tr_pipeline_orders *orders = pipeline->orders;
+    bool given = orders->start != NULL && strcmp(orders->start, "latest") != 0;
+    return given && !orders->force_start ? 0 : tr_source_thread_id(pipeline->source);
+}
+
 static int prepare_reader(struct pipeline *pipeline, struct tr_error *err)
 {
     struct tr_reader *reader = &pipeline->reader;
@@ -428,6 +436,7 @@ static int prepare_reader(struct pipeline *pipeline, struct tr_error *err)
         .needs = pipeline->to_kafka ? &pipeline->kafka.needs : NULL,
         .status = &pipeline->status,
         .server_id = pipeline->start.server_id,
+        .threads_known_from = threads_known_from(pipeline),
         .boundary = pipeline->start.mark,
         .connected = true,
     };

@@ -374,7 +374,10 @@ static int remove_tables(struct statement_state *state, enum tr_event_type type,
         struct tr_slice table = statement->tables[i].table;
         /* The server tells of a temporary table's DROP with that word, whatever the session said.
          */
-        if (type == TR_EVENT_TABLE_DROP || !tr_statements_temporary(state, database, table))
+        bool drop = type == TR_EVENT_TABLE_DROP;
+        if (!drop && tr_statements_maybe_temporary(state))
+            rc = mark(state, database, table, err);
+        else if (drop || !tr_statements_temporary(state, database, table))
             rc = remove_rows(state, type, database, table, err);
     }
     return rc;

@@ -259,8 +259,10 @@ static int on_format(struct tr_reader *reader, const struct tr_binlog_event *ev,
     reader->file_stamp = ev->timestamp;
     reader->file_crc = format_crc(ev);
     /* The server has started here: sessions and their temporary tables are gone. */
-    if (ev->body_length >= FORMAT_CREATED_AT + 4 && load_le(ev->body + FORMAT_CREATED_AT, 4) != 0)
+    if (ev->body_length >= FORMAT_CREATED_AT + 4 && load_le(ev->body + FORMAT_CREATED_AT, 4) != 0) {
         memset(reader->temporaries, 0, sizeof(reader->temporaries));
+        reader->threads_known_from = 0;
+    }
     const struct tr_mark *boundary = &reader->boundary;
     bool same_file = strcmp(boundary->place.file, reader->place.file) == 0;
     if (same_file && boundary->file_stamp != 0 &&

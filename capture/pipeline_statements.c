@@ -13,8 +13,14 @@ bool tr_statements_captured(const struct tr_reader *reader, struct tr_slice data
  * A session in another format than ROW logs what it does to temporary tables, and TRUNCATE of one
  * reads like that of the captured table of the same name. The event's flag says for sure when no
  * temporary table was used; where it is set, as in a procedure that used one before, it is kept in
- * mind who made which. RENAME TABLE alone comes without the flag, and is taken as the real table's.
+ * mind who made which. A session that is older than our reading may have made its own before; then
+ * it can't be told, unless it has made some since. (Sessions that log rows never tell, but don't
+ * log TRUNCATE of a temporary table either.) RENAME TABLE alone comes without the flag, and is
+ * taken as the real table's.
  */
+
+/* In place of a name: the session has made some, which are gone or not of a captured database. */
+#define SOME_NAME UINT64_C(2)
 
 static struct tr_reader_temporary *find_temporary(struct tr_reader *reader, uint32_t thread,
                                                   uint64_t name)
@@ -46,15 +52,27 @@ bool tr_statements_temporary(struct statement_state *state, struct tr_slice data
     return state->query.used_temporary && temporary_of(state, &name) != NULL;
 }
 
+bool tr_statements_maybe_temporary(const struct statement_state *state)
+{
+    const struct tr_reader *reader = state->reader;
+    if (!state->query.used_temporary || state->query.thread_id >= reader->threads_known_from)
+        return false;
+    for (size_t i = 0; i < TR_READER_TEMPORARIES; i++)
+        if (reader->temporaries[i].name != 0 &&
+            reader->temporaries[i].thread == state->query.thread_id)
+            return false;
+    return true;
+}
+
 static void note_made(struct statement_state *state, const struct tr_statement_table *table)
 {
     struct tr_reader *reader = state->reader;
-    if (temporary_of(state, table) != NULL ||
-        !tr_rules_may_match_database(reader->rules, table->database))
-        return;
-    reader->temporaries[reader->temporary_next++ % TR_READER_TEMPORARIES] =
-        (struct tr_reader_temporary){state->query.thread_id,
-                                     tr_statements_hash(table->database, table->table)};
+    uint64_t name = tr_rules_may_match_database(reader->rules, table->database)
+                        ? tr_statements_hash(table->database, table->table)
+                        : SOME_NAME;
+    if (find_temporary(reader, state->query.thread_id, name) == NULL)
+        reader->temporaries[reader->temporary_next++ % TR_READER_TEMPORARIES] =
+            (struct tr_reader_temporary){state->query.thread_id, name};
 }
 
 /* After this statement the session has (or no longer has) temporary tables of these names. */
@@ -69,7 +87,7 @@ static void note_temporaries(struct statement_state *state)
         if (made) {
             note_made(state, &tables[i]);
         } else if (gone && (there = temporary_of(state, &tables[i])) != NULL) {
-            there->name = 0;
+            there->name = SOME_NAME;
         } else if (statement->renames && i % 2 == 0 && i + 1 < statement->table_count &&
                    (there = temporary_of(state, &tables[i])) != NULL) {
             there->name = tr_statements_hash(tables[i + 1].database, tables[i + 1].table);

@@ -122,6 +122,31 @@ class Changes(tr.Case):
         self.assertEqual({one["type"] for one in events(f"db.{shop}")},
                          {"insert", "table-truncate"})
 
+    def test_temporary_table_from_before_a_restart(self):
+        """Whether TRUNCATE meant it can't be told: nothing is removed, the table is marked."""
+        pipe, shop = self.running()
+        procedure = (f"CREATE PROCEDURE {shop}.p() BEGIN CREATE TEMPORARY TABLE z (id INT); "
+                     "INSERT INTO z VALUES (1); DROP TEMPORARY TABLE z; TRUNCATE {}; END")
+        tr.sql(*[f"CREATE TABLE {shop}.{one} (id INT PRIMARY KEY)" for one in "abc"],
+               *[f"INSERT INTO {shop}.{one} VALUES (1)" for one in "abc"],
+               procedure.format("b"))
+        old = tr.connect(database=shop)
+        with old, old.cursor() as cursor:
+            cursor.execute("SET SESSION binlog_format=MIXED")
+            cursor.execute("CREATE TEMPORARY TABLE a (id INT)")
+            pipe.wait_captured()
+            self.assertEqual(pipe.capture.stop(), 0)
+            pipe.start_capture()
+            pipe.capture.wait_status(lambda status: status["state"] == "running", "running")
+            cursor.execute("TRUNCATE a")
+        tr.sql(f"CALL {shop}.p()")  # a session that logs rows, and one that doesn't
+        tr.sql(f"DROP PROCEDURE {shop}.p", procedure.format("c"),
+               "SET SESSION binlog_format=MIXED", f"CALL {shop}.p()")
+        self.assertEqual(self.needs_snapshot(pipe), {"a"})
+        self.assertEqual(pipe.capture.stop(), 0)
+        self.assertEqual({one["table"] for one in events(f"db.{shop}")
+                          if one["type"] == "table-truncate"}, {"b", "c"})
+
     def test_topics_that_collide(self):
         pipe, shop = self.running()
         dotted = shop.replace("_", ".")
