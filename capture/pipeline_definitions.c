@@ -156,7 +156,11 @@ static int mark(struct statement_state *state, struct tr_slice database, struct 
            TR_INT("position", state->start), TR_END);
     if (reader->needs == NULL)
         return 0;
-    return tr_needs_add(reader->needs, database, table, state->version, state->query.text, err);
+    /* The reason goes to the control topic. */
+    struct tr_slice reason = state->statement.history
+                                 ? state->query.text
+                                 : TR_SLICE("a statement whose text may hold a password");
+    return tr_needs_add(reader->needs, database, table, state->version, reason, err);
 }
 
 static int mark_known(struct statement_state *state, const struct tr_shape *shape,

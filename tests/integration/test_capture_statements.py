@@ -165,13 +165,18 @@ class Statements(tr.Case):
                      f"# create table\nALTER USER {who} IDENTIFIED BY 'unseen'",
                      f"/*!50000 ALTER USER {who} IDENTIFIED BY 'unseen' */",
                      f"GRANT SELECT ON {{s}}.* TO {who} IDENTIFIED BY 'unseen'",
-                     f"DROP USER {who}")
+                     f"DROP USER {who}",
+                     "ALTER TABLE {s}.t CONNECTION='mysql://fed:unseen@h/d/t'")
         self.pipe.start_capture()
         self.pipe.wait_captured()
         self.assertEqual(self.pipe.capture.stop(), 0)
         found = [one["text"] for one in topic(f"tailrace.{self.pipe.name}.schema-changes")]
         self.assertFalse([one for one in found if "unseen" in one or "USER" in one])
         self.assertEqual(len([one for one in found if "CREATE TABLE" in one]), 1, found)
+        checkpoint = [one["text"] for one in topic(f"tailrace.{self.pipe.name}.control")
+                      if one["key"] == ["checkpoint"]][-1]
+        self.assertIn(f'"table":"{self.shop}.t"', checkpoint)  # marked
+        self.assertNotIn("unseen", checkpoint)
 
 
 if __name__ == "__main__":
