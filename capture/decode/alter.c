@@ -103,12 +103,7 @@ static void read_add(struct alter *alter, struct tokens *tokens)
 /* `PRIMARY`, with or without quotes: the name of the primary key. */
 static bool is_primary(const struct token *token)
 {
-    struct token bare = *token;
-    if (bare.kind != TOKEN_WORD && bare.text.length > 2) {
-        bare.kind = TOKEN_WORD;
-        bare.text.data++;
-        bare.text.length -= 2;
-    }
+    struct token bare = token_bare(token);
     return token_is(&bare, "PRIMARY");
 }
 

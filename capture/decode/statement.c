@@ -619,7 +619,22 @@ static void skip_object_modifiers(struct tokens *tokens)
     }
 }
 
-/* Tables that lie on another server tell how to log in there. */
+static bool is_text(const struct token *token)
+{
+    return token->kind == TOKEN_STRING || token->kind == TOKEN_NAME_STRING;
+}
+
+static bool speaks_of_password(const struct token *text)
+{
+    static const char word[] = "password";
+    for (size_t i = 0; i + sizeof(word) - 1 <= text->text.length; i++)
+        if (strncasecmp(text->text.data + i, word, sizeof(word) - 1) == 0)
+            return true;
+    return false;
+}
+
+/* Tables that lie on another server tell how to log in there: in options of their own, or, as
+ * Spider's, in comments. */
 static bool tells_a_login(struct tokens tokens)
 {
     static const char *const options[] = {"CONNECTION", "OPTION_LIST", NULL};
@@ -627,12 +642,14 @@ static bool tells_a_login(struct tokens tokens)
     while (tokens.now.kind != TOKEN_END) {
         bool option = token_is_one_of(&tokens.now, options);
         bool engine = token_is(&tokens.now, "ENGINE");
+        if (is_text(&tokens.now) && speaks_of_password(&tokens.now))
+            return true;
         tokens_next(&tokens);
         if (!option && !engine)
             continue;
         (void)tokens_skip_sign(&tokens, '=');
-        bool text = tokens.now.kind == TOKEN_STRING || tokens.now.kind == TOKEN_NAME_STRING;
-        if ((option && text) || (engine && token_is_one_of(&tokens.now, engines)))
+        struct token name = token_bare(&tokens.now);
+        if ((option && is_text(&tokens.now)) || (engine && token_is_one_of(&name, engines)))
             return true;
     }
     return false;

@@ -146,6 +146,18 @@ bool token_is_name(const struct token *token)
            token->kind == TOKEN_NAME_STRING;
 }
 
+struct token token_bare(const struct token *token)
+{
+    struct token bare = *token;
+    bool quoted = bare.kind != TOKEN_WORD && bare.kind != TOKEN_SIGN && bare.text.length > 2;
+    if (quoted) {
+        bare.kind = TOKEN_WORD;
+        bare.text.data++;
+        bare.text.length -= 2;
+    }
+    return bare;
+}
+
 bool tokens_skip(struct tokens *tokens, const char *word)
 {
     if (!token_is(&tokens->now, word))

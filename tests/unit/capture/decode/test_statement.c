@@ -393,6 +393,12 @@ static void history(void **state)
         {"CREATE TABLE t (id INT) ENGINE=FEDERATED CONNECTION='mysql://u:pw@h/d/t'", false},
         {"ALTER TABLE t CONNECTION 'mysql://u:pw@h/d/t'", false},
         {"CREATE TABLE t (id INT) ENGINE = Spider COMMENT='password \"pw\"'", false},
+        {"CREATE TABLE t (id INT) ENGINE=`SPIDER` COMMENT='srv \"s\"'", false},
+        {"CREATE TABLE t (id INT) ENGINE='spider'", false},
+        {"ALTER TABLE t ENGINE \"Federated\"", false},
+        {"ALTER TABLE t COMMENT='user \"u\", PassWord \"pw\"'", false},
+        {"ALTER TABLE t PARTITION BY KEY (id) (PARTITION p COMMENT = \"password 'pw'\")", false},
+        {"CREATE TABLE t (password INT, `password 2` INT COMMENT 'secret') ENGINE='InnoDB'", true},
         {"INSERT INTO t VALUES (1)", false},
     };
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
