@@ -188,7 +188,8 @@ static bool some_shape_had(const struct statement_state *state, const struct tr_
     for (size_t i = 0; i < count; i++) {
         const struct tr_shape *shape = tr_control_shape_number(control, i);
         if (shape->schema_id <= state->version && tr_slice_equal(shape->table, newest->table) &&
-            tr_slice_equal(shape->database, newest->database) && find_column(shape, name) != NULL)
+            tr_slice_equal(shape->database, newest->database) && find_column(shape, name) != NULL &&
+            tr_schema_has_rows(state->reader->schema, shape))
             return true;
     }
     return false;
@@ -253,8 +254,8 @@ static bool columns_are_risky(struct statement_state *state, const struct tr_sha
     return risky;
 }
 
-/* A table without a shape has no rows in topics: what CREATE OR REPLACE throws away of it, and what
- * happens to its columns and keys, doesn't matter. */
+/* A table without a shape, or emptied and without a row since, has no rows in topics: what CREATE
+ * OR REPLACE throws away of it, and what happens to its columns and keys, doesn't matter. */
 static int is_risky(struct statement_state *state, struct tr_slice database, struct tr_slice table,
                     bool *risky, struct tr_error *err)
 {
@@ -262,6 +263,8 @@ static int is_risky(struct statement_state *state, struct tr_slice database, str
     struct tr_reader *reader = state->reader;
     const struct tr_shape *newest =
         tr_control_shape_at(reader->control, database, table, state->version);
+    if (newest != NULL && !tr_schema_has_rows(reader->schema, newest))
+        newest = NULL;
     bool by_text = statement->kind == TR_STATEMENT_ALTER_RISKY;
     *risky = by_text && !(statement->replaces && newest == NULL);
     if (newest == NULL)

@@ -117,6 +117,12 @@ class Statements(tr.Case):
                          "CREATE OR REPLACE VIEW w AS SELECT * FROM t",
                          "CREATE SEQUENCE q", "DROP SEQUENCE q", "OPTIMIZE TABLE t",
                          'DROP TABLES /*!999999 t, */ "u"')
+        # Rows from before don't count behind it; those of the same shape since do.
+        self.assert_made(["table-drop t", "table-truncate u"], "u",
+                         "DROP TABLE t", "CREATE TABLE t (id INT PRIMARY KEY)",
+                         "ALTER TABLE t ADD a VARCHAR(20) NULL",
+                         "TRUNCATE u", "INSERT INTO u VALUES (2, 3, 4)", "ALTER TABLE u DROP b",
+                         "INSERT INTO u VALUES (3, 4)", "ALTER TABLE u ADD b INT")
         start = tr.head()
         self.anew("t", "u")
         many = [f"{{o}}.d{i}" for i in range(70)]
