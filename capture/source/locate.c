@@ -107,6 +107,17 @@ int tr_source_file_after(struct tr_source *source, const char *file, char next[2
     return rc;
 }
 
+/* The connection's error, when asking again may help; else 0. */
+static int retry_only(struct tr_source *source, MYSQL *mysql, struct tr_error *err)
+{
+    struct tr_error failed = {0};
+    int rc = tr_connection_error(source, mysql, "SHOW BINLOG EVENTS", NULL, &failed);
+    if (tr_error_class_of(rc) != TR_CLASS_RETRY)
+        return 0;
+    *err = failed;
+    return rc;
+}
+
 /*
  * SHOW BINLOG EVENTS from the file's start, row by row: it may be long, and it ends with an error
  * where the file is cut. Asked only when a dump begins at a place that the server can't read.
@@ -130,6 +141,9 @@ int tr_source_is_boundary(struct tr_source *source, const char *file, uint64_t o
     MYSQL_ROW row;
     while (result != NULL && !*is && (row = mysql_fetch_row(result)) != NULL)
         *is = strtoull(row[1], NULL, 10) == offset || strtoull(row[4], NULL, 10) == offset;
+    /* Where the connection is lost, the rest of the file isn't told. */
+    if (result != NULL && !*is && mysql_errno(connection.mysql) != 0)
+        rc = retry_only(source, connection.mysql, err);
     /* The rest of the rows isn't wanted. The result speaks to its connection when it goes, so it
      * goes first; cut off, that takes no time. */
     if (result != NULL)

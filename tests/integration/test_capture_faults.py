@@ -29,13 +29,16 @@ def make_topic(name, **settings):
 
 
 class Door:
-    """A port that leads to another one while it is open."""
+    """A port that leads to another one while it is open. The first link on which `cut` is asked is
+    cut off in the answer."""
 
-    def __init__(self, host, port):
+    def __init__(self, host, port, cut=None):
+        self.cut = cut
         self.target = (host, int(port))
         self.port = tr.free_port()
         self.links = []
         self.ear = None
+        self.asked = None
 
     def open(self):
         self.ear = socket.create_server(("127.0.0.1", self.port))
@@ -56,6 +59,11 @@ class Door:
     def carry(self, one, other):
         try:
             while data := one.recv(65536):
+                if one is self.asked:
+                    other.sendall(data[:1000])
+                    break
+                if self.cut is not None and self.cut in data:
+                    self.cut, self.asked = None, other
                 other.sendall(data)
         except OSError:
             pass
@@ -261,6 +269,25 @@ class Faults(tr.Case):
         pipe.wait_captured()
         self.assertEqual(pipe.capture.stop(), 0)
         self.assertEqual(len(events(f"db.{shop}")), 1)
+
+    def test_source_goes_away_while_a_place_is_looked_for(self):
+        """That it wasn't found so far says nothing."""
+        pipe = self.pipeline(stores=[])
+        shop = pipe.database("shop")
+        tr.sql(f"CREATE TABLE {shop}.a (id INT PRIMARY KEY)", "FLUSH BINARY LOGS")
+        file, offset = tr.head()
+        link = tr.connect(database=shop)
+        with link, link.cursor() as cursor:
+            for i in range(600):  # more events than one read takes
+                cursor.execute(f"INSERT INTO a VALUES ({i})")
+        source = Door(tr.places()["MARIADB_HOST"], tr.places()["MARIADB_PORT"],
+                      cut=b"SHOW BINLOG EVENTS").open()
+        self.addCleanup(source.close)
+        pipe.configure(source={"host": "127.0.0.1", "port": source.port})
+        done = pipe.capture.run("run", "--start", f"{file}:{offset + 7}")
+        self.assertEqual(done.returncode, STATE, done.stderr)
+        self.assertIn("no event begins", done.stderr)
+        self.assertIn("trying again", done.stderr)
 
     def test_final_error_while_kafka_is_away(self):
         pipe = self.pipeline(stores=[])
