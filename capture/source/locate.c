@@ -154,10 +154,26 @@ int tr_source_is_boundary(struct tr_source *source, const char *file, uint64_t o
     return rc;
 }
 
+/* One event of a dump. Whether those behind a format description have a CRC32, it tells: a file may
+ * be older than the server's setting. */
+static int read_event(struct tr_binlog_event *event, const uint8_t *packet, unsigned long size,
+                      bool *checksum, struct tr_error *err)
+{
+    struct tr_binlog_format format;
+    int rc = tr_binlog_event_read(event, packet + 1, size - 1, *checksum, err);
+    if (rc != 0 || event->type != TR_BINLOG_FORMAT_DESCRIPTION)
+        return rc;
+    rc = tr_binlog_format_read(&format, event, err);
+    if (rc == 0)
+        *checksum = format.checksum;
+    return rc;
+}
+
 /* Reads a dump up to its first GTID event; 1 = *offset is where that event starts. */
 static int first_gtid(struct tr_source *source, MYSQL *mysql, char file[256], uint64_t *offset,
                       struct tr_error *err)
 {
+    bool checksum = source->server.checksum;
     for (;;) {
         unsigned long size = mysql_net_read_packet(mysql);
         if (size == packet_error)
@@ -166,7 +182,7 @@ static int first_gtid(struct tr_source *source, MYSQL *mysql, char file[256], ui
         if (size < 20 || packet[0] != 0)
             return 0;
         struct tr_binlog_event event;
-        int rc = tr_binlog_event_read(&event, packet + 1, size - 1, source->server.checksum, err);
+        int rc = read_event(&event, packet, size, &checksum, err);
         if (rc != 0)
             return rc;
         if (event.type == TR_BINLOG_ROTATE) {
@@ -209,6 +225,7 @@ static int file_length(struct tr_source *source, const char *file, uint64_t *len
 static int first_event(struct tr_source *source, MYSQL *mysql, uint64_t offset, bool *truncated,
                        struct tr_error *err)
 {
+    bool checksum = source->server.checksum;
     for (;;) {
         unsigned long size = mysql_net_read_packet(mysql);
         if (size == packet_error)
@@ -217,7 +234,7 @@ static int first_event(struct tr_source *source, MYSQL *mysql, uint64_t offset, 
         if (size < 20 || packet[0] != 0)
             return 0;
         struct tr_binlog_event event;
-        int rc = tr_binlog_event_read(&event, packet + 1, size - 1, source->server.checksum, err);
+        int rc = read_event(&event, packet, size, &checksum, err);
         if (rc != 0 || (event.timestamp != 0 && event.log_pos > offset))
             return rc;
     }

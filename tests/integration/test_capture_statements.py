@@ -163,6 +163,18 @@ class Statements(tr.Case):
         self.assertEqual(self.pipe.capture.stop(), 0)
         self.assertEqual(self.marks(self.pipe.capture.log_text()), {"k"})
 
+    def test_file_written_without_checksums(self):
+        self.anew("t")
+        checksum = tr.sql("SELECT @@global.binlog_checksum")[0][0]
+        self.addCleanup(tr.sql, f"SET GLOBAL binlog_checksum={checksum}")
+        tr.sql("SET GLOBAL binlog_checksum=NONE")
+        start = tr.head()
+        self.session("INSERT INTO {s}.t VALUES (7, 8, 9)")
+        tr.sql("SET GLOBAL binlog_checksum=CRC32")
+        code, events, _, log = self.capture(start)
+        self.assertEqual(code, 0, log)
+        self.assertEqual([one["data"]["id"] for one in events], [7])
+
     def test_accounts_are_not_in_the_history(self):
         who = f"{self.pipe.name}@localhost"
         self.session("-- why\nCREATE TABLE {s}.t (id INT PRIMARY KEY)",
