@@ -196,6 +196,13 @@ class Faults(tr.Case):
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertEqual(json.loads(done.stdout)["data"]["doc"], {})
         self.assertEqual(run("check").returncode, 0)
+        pipe.configure(capture={"tables": [f"{shop}.a"]})
+        link = tr.connect(database=shop)
+        with link, link.cursor() as cursor:
+            cursor.execute("LOCK TABLES a WRITE")  # as an import does
+            began = time.monotonic()
+            self.assertEqual(run("check").returncode, 0)
+            self.assertLess(time.monotonic() - began, 15)
 
     def test_wrong_orders_leave_nothing_behind(self):
         pipe = self.pipeline(stores=[])
