@@ -217,12 +217,14 @@ static uint64_t *find_dropped(struct tr_reader *reader, uint64_t hash)
 
 /* In old rows a dropped column's value stays behind in the stores, and would be seen again in a new
  * column of its name. ADD … IF NOT EXISTS of one that is there does nothing: the newest shape tells
- * what is there, but for a column dropped since its last row, which is kept in mind. */
+ * what is there, when a row of it was read in this run, but for a column dropped since that row,
+ * which is kept in mind. */
 static bool brings_back(struct statement_state *state, const struct tr_shape *newest,
                         const struct tr_statement_column *column)
 {
     uint64_t *dropped = find_dropped(state->reader, hash_column(newest, column->name));
-    if (column->maybe_there && dropped == NULL && find_column(newest, column->name) != NULL)
+    if (column->maybe_there && dropped == NULL && find_column(newest, column->name) != NULL &&
+        tr_schema_seen(state->reader->schema, newest))
         return false;
     if (dropped != NULL)
         *dropped = 0;

@@ -337,6 +337,12 @@ bool tr_schema_has_rows(const struct tr_schema *schema, const struct tr_shape *s
     return known == NULL || schema_table_has_rows(known, shape);
 }
 
+bool tr_schema_seen(const struct tr_schema *schema, const struct tr_shape *shape)
+{
+    const struct schema_known *known = find_known(schema, shape->database, shape->table);
+    return known != NULL && known->current.shape == shape;
+}
+
 int tr_schema_key_lost(struct tr_schema *schema, struct tr_slice database, struct tr_slice table,
                        bool *lost, struct tr_error *err)
 {
