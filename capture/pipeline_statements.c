@@ -147,7 +147,7 @@ static int control_group(struct statement_state *state, struct tr_error *err)
                    ? rc
                    : tr_group_begin(group, state->version, state->start, false, reader->batch, err);
     case TR_STATEMENT_COMMIT:
-        return group->open ? tr_group_commit(group, reader->batch, err) : 0;
+        return group->open ? tr_group_commit(group, state->version, reader->batch, err) : 0;
     case TR_STATEMENT_ROLLBACK:
         return group->open ? tr_group_void(group, reader->batch, "is rolled back", err) : 0;
     case TR_STATEMENT_SAVEPOINT:
@@ -231,7 +231,7 @@ int tr_reader_statement(struct tr_reader *reader, const struct tr_binlog_event *
     if (rc == 0)
         note_temporaries(&state);
     if (rc == 0 && reader->group.open && reader->group.standalone)
-        rc = tr_group_commit(&reader->group, reader->batch, err);
+        rc = tr_group_commit(&reader->group, state.version, reader->batch, err);
     return rc;
 }
 
