@@ -113,8 +113,6 @@ static int dml(struct statement_state *state, struct tr_error *err)
 {
     const struct tr_statement *statement = &state->statement;
     const struct tr_rules *rules = state->reader->rules;
-    if (statement->temporary)
-        return 0;
     for (uint32_t i = 0; i < statement->table_count; i++) {
         const struct tr_statement_table *table = &statement->tables[i];
         bool taken = table->table.length > 0

@@ -66,26 +66,17 @@ static int add_table(struct reader *reader, struct tr_slice database, struct tr_
     return 0;
 }
 
-/* name | .name | database.name */
 static int read_table(struct reader *reader)
 {
-    struct tokens *tokens = &reader->tokens;
-    (void)tokens_skip_sign(tokens, '.');
-    struct token first = tokens->now;
-    if (!token_is_name(&first)) {
+    struct token database, table;
+    tokens_read_table(&reader->tokens, &database, &table);
+    bool default_one = database.kind == TOKEN_END;
+    /* No name is, for instance, the star in DELETE FROM alias.* USING … */
+    if (!token_is_name(&table) || !(default_one || token_is_name(&database))) {
         reader->statement->tables_unknown = true;
         return 0;
     }
-    tokens_next(tokens);
-    if (!tokens_skip_sign(tokens, '.'))
-        return add_table(reader, reader->database, first.text);
-    struct token second = tokens->now;
-    if (!token_is_name(&second)) { /* as in DELETE FROM alias.* USING … */
-        reader->statement->tables_unknown = true;
-        return 0;
-    }
-    tokens_next(tokens);
-    return add_table(reader, first.text, second.text);
+    return add_table(reader, default_one ? reader->database : database.text, table.text);
 }
 
 static int read_tables(struct reader *reader)
@@ -97,32 +88,24 @@ static int read_tables(struct reader *reader)
     return 0;
 }
 
-static void skip_if_exists(struct tokens *tokens)
-{
-    if (tokens_skip(tokens, "IF")) {
-        (void)tokens_skip(tokens, "NOT");
-        (void)tokens_skip(tokens, "EXISTS");
-    }
-}
-
 static int set_tables(struct reader *reader, enum tr_statement_kind kind)
 {
     reader->statement->kind = kind;
-    skip_if_exists(&reader->tokens);
+    (void)tokens_skip_if_exists(&reader->tokens);
     return read_tables(reader);
 }
 
 static int set_table(struct reader *reader, enum tr_statement_kind kind)
 {
     reader->statement->kind = kind;
-    skip_if_exists(&reader->tokens);
+    (void)tokens_skip_if_exists(&reader->tokens);
     return read_table(reader);
 }
 
 static int set_database(struct reader *reader)
 {
     reader->statement->kind = TR_STATEMENT_DROP_DATABASE;
-    skip_if_exists(&reader->tokens);
+    (void)tokens_skip_if_exists(&reader->tokens);
     return add_table(reader, reader->tokens.now.text, TR_SLICE(""));
 }
 
@@ -197,7 +180,7 @@ static int read_truncate(struct reader *reader)
 static int read_drop_index(struct reader *reader)
 {
     struct tokens *tokens = &reader->tokens;
-    skip_if_exists(tokens);
+    (void)tokens_skip_if_exists(tokens);
     struct tr_slice name;
     if (unquote(reader, tokens->now.text, &name) != 0)
         return reader->err->code;
@@ -328,7 +311,7 @@ static int read_rename(struct reader *reader)
         return 0;
     reader->statement->kind = TR_STATEMENT_ALTER_RISKY;
     reader->statement->renames = true;
-    skip_if_exists(tokens);
+    (void)tokens_skip_if_exists(tokens);
     do {
         if (read_table(reader) != 0)
             return reader->err->code;

@@ -174,6 +174,28 @@ bool tokens_skip_sign(struct tokens *tokens, char sign)
     return true;
 }
 
+bool tokens_skip_if_exists(struct tokens *tokens)
+{
+    if (!tokens_skip(tokens, "IF"))
+        return false;
+    (void)tokens_skip(tokens, "NOT");
+    (void)tokens_skip(tokens, "EXISTS");
+    return true;
+}
+
+void tokens_read_table(struct tokens *tokens, struct token *database, struct token *table)
+{
+    (void)tokens_skip_sign(tokens, '.');
+    *database = (struct token){.kind = TOKEN_END};
+    *table = tokens->now;
+    tokens_next(tokens);
+    if (tokens_skip_sign(tokens, '.')) {
+        *database = *table;
+        *table = tokens->now;
+        tokens_next(tokens);
+    }
+}
+
 void tokens_skip_group(struct tokens *tokens)
 {
     unsigned depth = 0;

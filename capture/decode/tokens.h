@@ -49,6 +49,10 @@ struct token token_bare(const struct token *token);
 /* Passes over the word, or sign, if it is next; whether it was. */
 bool tokens_skip(struct tokens *tokens, const char *word);
 bool tokens_skip_sign(struct tokens *tokens, char sign);
+/* Passes over IF [NOT] EXISTS; whether it was there. */
+bool tokens_skip_if_exists(struct tokens *tokens);
+/* name | .name | database.name: reads past it. Without a database that one is TOKEN_END. */
+void tokens_read_table(struct tokens *tokens, struct token *database, struct token *table);
 /* Stands on `(`: passes over everything up to behind its `)`. */
 void tokens_skip_group(struct tokens *tokens);
 
