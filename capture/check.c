@@ -55,6 +55,14 @@ static int check_table(void *context, struct tr_slice database, struct tr_slice 
     return tr_schema_table_topic(check->schema, database, table, &topic, err);
 }
 
+static void warn_partly(void *context, struct tr_slice database)
+{
+    warn(context,
+         "the account may not SELECT from all of %.*s.*: capture stops at the first row of a table "
+         "that it captures and the account can't see",
+         (int)database.length, database.data);
+}
+
 static int check_source(struct check *check, struct tr_error *err)
 {
     char filters[512], file[256], gtid[TR_GTID_SET_BYTES];
@@ -73,7 +81,7 @@ static int check_source(struct check *check, struct tr_error *err)
     if (rc == 0 && filters[0] != '\0')
         warn(check, "the server's binlog filters leave changes out: %s", filters);
     if (rc == 0)
-        rc = tr_pipeline_check_select(check->source, check->rules, err);
+        rc = tr_pipeline_check_select(check->source, check->rules, warn_partly, check, err);
     if (rc == 0)
         rc = tr_source_each_table(check->source, check_table, check, err);
     if (rc == 0)

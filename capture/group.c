@@ -33,6 +33,7 @@ static void close_group(struct tr_group *group)
 {
     group->open = false;
     group->out = 0;
+    group->out_at = 0;
     group->out_xid = 0;
     group->table_count = 0;
     forget_savepoints(group);
@@ -56,6 +57,7 @@ int tr_group_begin(struct tr_group *group, int64_t xid, uint64_t position, bool 
     group->xid = xid;
     group->opened = position;
     group->rows = 0;
+    group->at = 0;
     group->start = tr_batch_fill(batch);
     forget_savepoints(group);
     return 0;
@@ -81,6 +83,7 @@ void tr_group_pass(struct tr_group *group, const struct tr_shape *shape)
 void tr_group_resume(struct tr_group *group, const struct tr_open_group *open)
 {
     group->out = open->ordinal;
+    group->out_at = open->row;
     group->out_hash = open->key_hash;
     group->out_xid = open->version;
 }
@@ -109,7 +112,7 @@ int tr_group_go_out(struct tr_group *group, struct tr_batch *batch, struct tr_ba
     if (last == NULL)
         return 0;
     const struct tr_record *before = NULL;
-    uint64_t held_back = last->ordinal;
+    int64_t held_back = last->version;
     size_t last_at = row_start(batch, group->start.records, last);
     for (size_t i = group->start.records; i < last_at; i++) {
         const struct tr_record *rec = &batch->records[i];
@@ -119,6 +122,7 @@ int tr_group_go_out(struct tr_group *group, struct tr_batch *batch, struct tr_ba
     }
     if (before != NULL) {
         group->out = before->ordinal;
+        group->out_at = before->version;
         group->out_hash = row_hash(batch, before);
     }
     group->out_xid = group->xid;
@@ -127,7 +131,7 @@ int tr_group_go_out(struct tr_group *group, struct tr_batch *batch, struct tr_ba
     group->start = (struct tr_batch_fill){0, 0};
     for (size_t i = 0; i < group->savepoint_count; i++) {
         struct tr_group_savepoint *savepoint = &group->savepoints[i];
-        savepoint->fill = savepoint->rows >= held_back ? tr_batch_fill(next) : group->start;
+        savepoint->fill = savepoint->at >= held_back ? tr_batch_fill(next) : group->start;
     }
     return rc;
 }
@@ -141,9 +145,9 @@ int tr_group_compare(struct tr_group *group, struct tr_batch *batch, struct tr_b
     if (same)
         return 0;
     return tr_error_set(err, TR_ESTATE,
-                        "row %" PRIu64 " of the transaction at offset %" PRIu64 " is not the one "
-                        "that was published before: the source is another one",
-                        group->out, group->opened);
+                        "the row with version %" PRId64 " of the transaction at offset %" PRIu64
+                        " is not the one that was published before: the source is another one",
+                        group->out_at, group->opened);
 }
 
 /* ---- savepoints -------------------------------------------------------------------------------
@@ -190,7 +194,7 @@ int tr_group_savepoint(struct tr_group *group, struct tr_slice name, const struc
     group->savepoints[group->savepoint_count++] = (struct tr_group_savepoint){
         .name_at = group->names.length,
         .name_length = name.length,
-        .rows = group->rows,
+        .at = group->at,
         .fill = tr_batch_fill(batch),
     };
     tr_buf_append_slice(&group->names, name);
@@ -226,10 +230,11 @@ int tr_group_rollback_to(struct tr_group *group, struct tr_slice name, struct tr
                             (int)(name.length < 64 ? name.length : 64), name.data, group->opened);
     const struct tr_group_savepoint *savepoint = &group->savepoints[at];
     group->savepoint_count = at + 1;
-    /* Reading again what went out before the connection broke: what this undoes never did. */
-    if (group->rows <= group->out)
+    /* Reading again what went out before a broken connection or a restart: what this undoes never
+     * did. */
+    if (group->at <= group->out_at)
         return 0;
-    if (savepoint->rows < group->out)
+    if (savepoint->at < group->out_at)
         return undone(group, "goes back to a savepoint", err);
     tr_batch_truncate(batch, savepoint->fill);
     return 0;
@@ -254,16 +259,17 @@ static int mark_commit(struct tr_batch *batch, struct tr_record *row, struct tr_
     return 0;
 }
 
-int tr_group_commit(struct tr_group *group, struct tr_batch *batch, struct tr_error *err)
+int tr_group_commit(struct tr_group *group, int64_t version, struct tr_batch *batch,
+                    struct tr_error *err)
 {
     if (!group->open)
         return 0;
-    if (group->rows < group->out)
+    if (version < group->out_at)
         return tr_error_set(err, TR_ESTATE,
-                            "the transaction at offset %" PRIu64 " has %" PRIu64
-                            " rows, and %" PRIu64
-                            " of it were published: the source is another one",
-                            group->opened, group->rows, group->out);
+                            "the transaction at offset %" PRIu64 " ends at version %" PRId64
+                            ", and a row of version %" PRId64
+                            " of it was published: the source is another one",
+                            group->opened, version, group->out_at);
     struct tr_record *last = tr_batch_last_row(batch, group->start.records);
     int rc = last == NULL ? 0 : mark_commit(batch, last, err);
     close_group(group);

@@ -6,7 +6,7 @@
  * ROLLBACK TO or ROLLBACK is a truncation. A group too large to be held goes out as it comes, all
  * but its last row, so that `commit` can still be set on that one; if rows that went out prove
  * void, capture stops and names them. When the connection breaks, the held rows are dropped and the
- * group is read again from its start; rows that went out before are passed over by number, and the
+ * group is read again from its start; rows that went out before are passed over by version, and the
  * last of them must have the key that it had. The same after a restart, by what the checkpoint says
  * of the open group. Reading thread only.
  */
@@ -19,7 +19,7 @@
 
 struct tr_group_savepoint {
     size_t name_at, name_length; /* in `names` */
-    uint64_t rows;               /* read of the group when it was set */
+    int64_t at;                  /* version of the last row read when it was set */
     struct tr_batch_fill fill;
 };
 
@@ -29,8 +29,10 @@ struct tr_group {
     int64_t xid;                /* version of its opening event */
     uint64_t opened;            /* that event's start in the file, for messages */
     uint64_t rows;              /* captured rows read so far, undone ones too */
+    int64_t at;                 /* version of the last of these; 0 = none yet */
     uint64_t out;               /* number of the last row that went out before the group's end */
-    uint64_t out_hash;          /* of the key of the last of those */
+    int64_t out_at;             /* its version; rows up to there are out when read again */
+    uint64_t out_hash;          /* of its key */
     int64_t out_xid;            /* the group that `out` speaks of, while it is not open again */
     struct tr_batch_fill start; /* where its records begin in the present batch */
     struct tr_group_savepoint *savepoints;
@@ -53,26 +55,28 @@ void tr_group_resume(struct tr_group *group, const struct tr_open_group *open);
  * group is read again. */
 static inline struct tr_open_group tr_group_open(const struct tr_group *group)
 {
-    return (struct tr_open_group){group->out_xid, group->out, group->out_hash};
+    return (struct tr_open_group){group->out_xid, group->out, group->out_hash, group->out_at};
 }
 
 enum tr_group_turn {
     TR_GROUP_PUBLISH, /* encode it into the batch */
     TR_GROUP_COMPARE, /* encode it, then tr_group_compare */
-    TR_GROUP_PASS,    /* it went out before the connection broke */
+    TR_GROUP_PASS,    /* it went out before the connection broke, or the restart */
 };
-/* Numbers the next row (group->rows; its records carry it) and says what to do with it. */
-static inline enum tr_group_turn tr_group_next_row(struct tr_group *group)
+/* Numbers the next captured row (group->rows; its records carry it) and says what to do with it.
+ * What is captured may have changed since rows went out, so their versions tell which they are. */
+static inline enum tr_group_turn tr_group_next_row(struct tr_group *group, int64_t version)
 {
     group->rows++;
-    if (group->rows > group->out)
+    group->at = version;
+    if (version > group->out_at)
         return TR_GROUP_PUBLISH;
-    return group->rows == group->out ? TR_GROUP_COMPARE : TR_GROUP_PASS;
+    return version == group->out_at ? TR_GROUP_COMPARE : TR_GROUP_PASS;
 }
 /* A row of this table was passed over: it is out, should the group prove void. */
 void tr_group_pass(struct tr_group *group, const struct tr_shape *shape);
-/* The records from `from` on are the row that went out last before the connection broke: TR_ESTATE
- * when it is another one. They are taken off the batch again. */
+/* The records from `from` on are the row that went out last before the connection broke, or the
+ * restart: TR_ESTATE when it is another one. They are taken off the batch again. */
 int tr_group_compare(struct tr_group *group, struct tr_batch *batch, struct tr_batch_fill from,
                      struct tr_error *err) TR_MUST_CHECK;
 
@@ -90,8 +94,8 @@ int tr_group_savepoint(struct tr_group *group, struct tr_slice name, const struc
 /* TR_ESOURCE when rows behind the savepoint have gone out, or nobody set it. */
 int tr_group_rollback_to(struct tr_group *group, struct tr_slice name, struct tr_batch *batch,
                          struct tr_error *err) TR_MUST_CHECK;
-/* Ends the group: its last row gets `commit`. */
-int tr_group_commit(struct tr_group *group, struct tr_batch *batch,
+/* Ends the group at `version`: its last row gets `commit`. */
+int tr_group_commit(struct tr_group *group, int64_t version, struct tr_batch *batch,
                     struct tr_error *err) TR_MUST_CHECK;
 /* The group proves void (`how`: "is rolled back", "ends with its file"). TR_ESOURCE when rows of it
  * have gone out. Also right when no group is open; `batch` may then be NULL. */

@@ -104,16 +104,58 @@ int tr_pipeline_check_cascades(const struct tr_capture *config, struct tr_source
     return tr_source_each_unlogged_cascade(source, refuse_cascade, (void *)(uintptr_t)rules, err);
 }
 
+struct select_check {
+    struct tr_source *source;
+    const struct tr_rules *rules;
+    void (*partly)(void *context, struct tr_slice database);
+    void *context;
+    struct tr_slice database; /* whose tables are looked at one by one */
+    bool visible;             /* there is one */
+};
+
+static int check_visible(void *context, struct tr_slice database, struct tr_slice table,
+                         bool has_key, struct tr_error *err)
+{
+    (void)has_key;
+    struct select_check *check = context;
+    if (!tr_slice_equal(database, check->database))
+        return 0;
+    check->visible = true;
+    return tr_rules_match(check->rules, database, table, NULL)
+               ? tr_source_check_select(check->source, database, table, err)
+               : 0;
+}
+
+/* The rules may take a part of the database only, and so may the account. What it may not see is
+ * told at its first row. */
 static int check_select(void *context, struct tr_slice database, struct tr_slice table,
                         struct tr_error *err)
 {
-    return tr_source_check_select(context, database, table, err);
+    struct select_check *check = context;
+    struct tr_error denied = {0};
+    int rc = tr_source_check_select(check->source, database, table, &denied);
+    if (rc == TR_ESOURCE && table.length == 0) {
+        check->database = database;
+        check->visible = false;
+        int each = tr_source_each_table(check->source, check_visible, check, err);
+        if (each != 0 || check->visible) {
+            if (each == 0 && check->partly != NULL)
+                check->partly(check->context, database);
+            return each;
+        }
+    }
+    if (rc != 0)
+        *err = denied;
+    return rc;
 }
 
 int tr_pipeline_check_select(struct tr_source *source, const struct tr_rules *rules,
+                             void (*partly)(void *context, struct tr_slice database), void *context,
                              struct tr_error *err)
 {
-    return tr_rules_each_named(rules, check_select, source, err);
+    struct select_check check = {
+        .source = source, .rules = rules, .partly = partly, .context = context};
+    return tr_rules_each_named(rules, check_select, &check, err);
 }
 
 /* ---- HTTP -------------------------------------------------------------------------------------
@@ -283,7 +325,7 @@ static int look_at_source(struct pipeline *pipeline, struct tr_error *err)
     if (rc == 0)
         rc = tr_start_same_server(pipeline->source, start->server_id, &start->mark, err);
     if (rc == 0)
-        rc = tr_pipeline_check_select(pipeline->source, pipeline->rules, err);
+        rc = tr_pipeline_check_select(pipeline->source, pipeline->rules, NULL, NULL, err);
     if (rc == 0)
         rc = tr_pipeline_check_cascades(pipeline->config, pipeline->source, pipeline->rules, err);
     if (rc == 0 && pipeline->to_kafka && checkpoint == NULL)
@@ -372,6 +414,14 @@ static void close_all(struct pipeline *pipeline)
 /* ---- the reading thread -----------------------------------------------------------------------
  */
 
+/* A first start at a place that somebody gave takes what is there as the beginning. */
+static uint32_t threads_known_from(const struct pipeline *pipeline)
+{
+    const struct tr_pipeline_orders *orders = pipeline->orders;
+    bool given = orders->start != NULL && strcmp(orders->start, "latest") != 0;
+    return given && !orders->force_start ? 0 : tr_source_thread_id(pipeline->source);
+}
+
 static int prepare_reader(struct pipeline *pipeline, struct tr_error *err)
 {
     struct tr_reader *reader = &pipeline->reader;
@@ -386,6 +436,7 @@ static int prepare_reader(struct pipeline *pipeline, struct tr_error *err)
         .needs = pipeline->to_kafka ? &pipeline->kafka.needs : NULL,
         .status = &pipeline->status,
         .server_id = pipeline->start.server_id,
+        .threads_known_from = threads_known_from(pipeline),
         .boundary = pipeline->start.mark,
         .connected = true,
     };

@@ -26,8 +26,11 @@ int tr_pipeline_run(const struct tr_capture *config, const struct tr_pipeline_or
 int tr_pipeline_check_cascades(const struct tr_capture *config, struct tr_source *source,
                                const struct tr_rules *rules, struct tr_error *err) TR_MUST_CHECK;
 
-/* TR_ESOURCE with the GRANT when a table or database that the rules name can't be read. */
+/* TR_ESOURCE with the GRANT when a table that the rules name can't be read, or one of a database
+ * that they name, or all of its tables are hidden from the account. `partly`, unless it is NULL, is
+ * called for each database of which the account may not read all. */
 int tr_pipeline_check_select(struct tr_source *source, const struct tr_rules *rules,
+                             void (*partly)(void *context, struct tr_slice database), void *context,
                              struct tr_error *err) TR_MUST_CHECK;
 
 #endif

@@ -156,7 +156,11 @@ static int mark(struct statement_state *state, struct tr_slice database, struct 
            TR_INT("position", state->start), TR_END);
     if (reader->needs == NULL)
         return 0;
-    return tr_needs_add(reader->needs, database, table, state->version, state->query.text, err);
+    /* The reason goes to the control topic. */
+    struct tr_slice reason = state->statement.history
+                                 ? state->query.text
+                                 : TR_SLICE("a statement whose text may hold a password");
+    return tr_needs_add(reader->needs, database, table, state->version, reason, err);
 }
 
 static int mark_known(struct statement_state *state, const struct tr_shape *shape,
@@ -184,7 +188,8 @@ static bool some_shape_had(const struct statement_state *state, const struct tr_
     for (size_t i = 0; i < count; i++) {
         const struct tr_shape *shape = tr_control_shape_number(control, i);
         if (shape->schema_id <= state->version && tr_slice_equal(shape->table, newest->table) &&
-            tr_slice_equal(shape->database, newest->database) && find_column(shape, name) != NULL)
+            tr_slice_equal(shape->database, newest->database) && find_column(shape, name) != NULL &&
+            tr_schema_has_rows(state->reader->schema, shape))
             return true;
     }
     return false;
@@ -212,12 +217,14 @@ static uint64_t *find_dropped(struct tr_reader *reader, uint64_t hash)
 
 /* In old rows a dropped column's value stays behind in the stores, and would be seen again in a new
  * column of its name. ADD … IF NOT EXISTS of one that is there does nothing: the newest shape tells
- * what is there, but for a column dropped since its last row, which is kept in mind. */
+ * what is there, when a row of it was read in this run, but for a column dropped since that row,
+ * which is kept in mind. */
 static bool brings_back(struct statement_state *state, const struct tr_shape *newest,
                         const struct tr_statement_column *column)
 {
     uint64_t *dropped = find_dropped(state->reader, hash_column(newest, column->name));
-    if (column->maybe_there && dropped == NULL && find_column(newest, column->name) != NULL)
+    if (column->maybe_there && dropped == NULL && find_column(newest, column->name) != NULL &&
+        tr_schema_seen(state->reader->schema, newest))
         return false;
     if (dropped != NULL)
         *dropped = 0;
@@ -249,8 +256,8 @@ static bool columns_are_risky(struct statement_state *state, const struct tr_sha
     return risky;
 }
 
-/* A table without a shape has no rows in topics: what CREATE OR REPLACE throws away of it, and what
- * happens to its columns and keys, doesn't matter. */
+/* A table without a shape, or emptied and without a row since, has no rows in topics: what CREATE
+ * OR REPLACE throws away of it, and what happens to its columns and keys, doesn't matter. */
 static int is_risky(struct statement_state *state, struct tr_slice database, struct tr_slice table,
                     bool *risky, struct tr_error *err)
 {
@@ -258,6 +265,8 @@ static int is_risky(struct statement_state *state, struct tr_slice database, str
     struct tr_reader *reader = state->reader;
     const struct tr_shape *newest =
         tr_control_shape_at(reader->control, database, table, state->version);
+    if (newest != NULL && !tr_schema_has_rows(reader->schema, newest))
+        newest = NULL;
     bool by_text = statement->kind == TR_STATEMENT_ALTER_RISKY;
     *risky = by_text && !(statement->replaces && newest == NULL);
     if (newest == NULL)
@@ -374,7 +383,10 @@ static int remove_tables(struct statement_state *state, enum tr_event_type type,
         struct tr_slice table = statement->tables[i].table;
         /* The server tells of a temporary table's DROP with that word, whatever the session said.
          */
-        if (type == TR_EVENT_TABLE_DROP || !tr_statements_temporary(state, database, table))
+        bool drop = type == TR_EVENT_TABLE_DROP;
+        if (!drop && tr_statements_maybe_temporary(state))
+            rc = mark(state, database, table, err);
+        else if (drop || !tr_statements_temporary(state, database, table))
             rc = remove_rows(state, type, database, table, err);
     }
     return rc;

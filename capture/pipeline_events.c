@@ -259,8 +259,10 @@ static int on_format(struct tr_reader *reader, const struct tr_binlog_event *ev,
     reader->file_stamp = ev->timestamp;
     reader->file_crc = format_crc(ev);
     /* The server has started here: sessions and their temporary tables are gone. */
-    if (ev->body_length >= FORMAT_CREATED_AT + 4 && load_le(ev->body + FORMAT_CREATED_AT, 4) != 0)
+    if (ev->body_length >= FORMAT_CREATED_AT + 4 && load_le(ev->body + FORMAT_CREATED_AT, 4) != 0) {
         memset(reader->temporaries, 0, sizeof(reader->temporaries));
+        reader->threads_known_from = 0;
+    }
     const struct tr_mark *boundary = &reader->boundary;
     bool same_file = strcmp(boundary->place.file, reader->place.file) == 0;
     if (same_file && boundary->file_stamp != 0 &&
@@ -325,6 +327,12 @@ static int on_gtid(struct tr_reader *reader, const struct tr_binlog_event *ev, u
     return tr_group_begin(&reader->group, xid, start, gtid.standalone, reader->batch, err);
 }
 
+static int on_xid(struct tr_reader *reader, struct tr_error *err)
+{
+    int64_t version = tr_place_version(&reader->place, reader->place.offset, 0);
+    return reader->group.open ? tr_group_commit(&reader->group, version, reader->batch, err) : 0;
+}
+
 static int on_annotate(struct tr_reader *reader, const struct tr_binlog_event *ev,
                        struct tr_error *err)
 {
@@ -364,7 +372,7 @@ static int dispatch(struct tr_reader *reader, const struct tr_binlog_event *ev, 
     case TR_BINLOG_DELETE_ROWS_COMPRESSED_V1:
         return tr_reader_rows(reader, ev, start, err);
     case TR_BINLOG_XID:
-        return reader->group.open ? tr_group_commit(&reader->group, reader->batch, err) : 0;
+        return on_xid(reader, err);
     case TR_BINLOG_QUERY:
     case TR_BINLOG_QUERY_COMPRESSED:
         return tr_reader_statement(reader, ev, start, err);

@@ -192,7 +192,7 @@ static int next_change(struct rows_state *state, struct tr_error *err)
             return got;
         version = version_of(state, end);
     }
-    enum tr_group_turn turn = tr_group_next_row(&reader->group);
+    enum tr_group_turn turn = tr_group_next_row(&reader->group, version);
     if (turn != TR_GROUP_PUBLISH)
         tr_group_pass(&reader->group, state->table->shape);
     if (turn == TR_GROUP_PASS)

@@ -13,8 +13,14 @@ bool tr_statements_captured(const struct tr_reader *reader, struct tr_slice data
  * A session in another format than ROW logs what it does to temporary tables, and TRUNCATE of one
  * reads like that of the captured table of the same name. The event's flag says for sure when no
  * temporary table was used; where it is set, as in a procedure that used one before, it is kept in
- * mind who made which. RENAME TABLE alone comes without the flag, and is taken as the real table's.
+ * mind who made which. A session that is older than our reading may have made its own before; then
+ * it can't be told, unless it has made some since. (Sessions that log rows never tell, but don't
+ * log TRUNCATE of a temporary table either.) RENAME TABLE alone comes without the flag, and is
+ * taken as the real table's.
  */
+
+/* In place of a name: the session has made some, which are gone or not of a captured database. */
+#define SOME_NAME UINT64_C(2)
 
 static struct tr_reader_temporary *find_temporary(struct tr_reader *reader, uint32_t thread,
                                                   uint64_t name)
@@ -46,15 +52,27 @@ bool tr_statements_temporary(struct statement_state *state, struct tr_slice data
     return state->query.used_temporary && temporary_of(state, &name) != NULL;
 }
 
+bool tr_statements_maybe_temporary(const struct statement_state *state)
+{
+    const struct tr_reader *reader = state->reader;
+    if (!state->query.used_temporary || state->query.thread_id >= reader->threads_known_from)
+        return false;
+    for (size_t i = 0; i < TR_READER_TEMPORARIES; i++)
+        if (reader->temporaries[i].name != 0 &&
+            reader->temporaries[i].thread == state->query.thread_id)
+            return false;
+    return true;
+}
+
 static void note_made(struct statement_state *state, const struct tr_statement_table *table)
 {
     struct tr_reader *reader = state->reader;
-    if (temporary_of(state, table) != NULL ||
-        !tr_rules_may_match_database(reader->rules, table->database))
-        return;
-    reader->temporaries[reader->temporary_next++ % TR_READER_TEMPORARIES] =
-        (struct tr_reader_temporary){state->query.thread_id,
-                                     tr_statements_hash(table->database, table->table)};
+    uint64_t name = tr_rules_may_match_database(reader->rules, table->database)
+                        ? tr_statements_hash(table->database, table->table)
+                        : SOME_NAME;
+    if (find_temporary(reader, state->query.thread_id, name) == NULL)
+        reader->temporaries[reader->temporary_next++ % TR_READER_TEMPORARIES] =
+            (struct tr_reader_temporary){state->query.thread_id, name};
 }
 
 /* After this statement the session has (or no longer has) temporary tables of these names. */
@@ -69,7 +87,7 @@ static void note_temporaries(struct statement_state *state)
         if (made) {
             note_made(state, &tables[i]);
         } else if (gone && (there = temporary_of(state, &tables[i])) != NULL) {
-            there->name = 0;
+            there->name = SOME_NAME;
         } else if (statement->renames && i % 2 == 0 && i + 1 < statement->table_count &&
                    (there = temporary_of(state, &tables[i])) != NULL) {
             there->name = tr_statements_hash(tables[i + 1].database, tables[i + 1].table);
@@ -95,8 +113,6 @@ static int dml(struct statement_state *state, struct tr_error *err)
 {
     const struct tr_statement *statement = &state->statement;
     const struct tr_rules *rules = state->reader->rules;
-    if (statement->temporary)
-        return 0;
     for (uint32_t i = 0; i < statement->table_count; i++) {
         const struct tr_statement_table *table = &statement->tables[i];
         bool taken = table->table.length > 0
@@ -129,7 +145,7 @@ static int control_group(struct statement_state *state, struct tr_error *err)
                    ? rc
                    : tr_group_begin(group, state->version, state->start, false, reader->batch, err);
     case TR_STATEMENT_COMMIT:
-        return group->open ? tr_group_commit(group, reader->batch, err) : 0;
+        return group->open ? tr_group_commit(group, state->version, reader->batch, err) : 0;
     case TR_STATEMENT_ROLLBACK:
         return group->open ? tr_group_void(group, reader->batch, "is rolled back", err) : 0;
     case TR_STATEMENT_SAVEPOINT:
@@ -213,7 +229,7 @@ int tr_reader_statement(struct tr_reader *reader, const struct tr_binlog_event *
     if (rc == 0)
         note_temporaries(&state);
     if (rc == 0 && reader->group.open && reader->group.standalone)
-        rc = tr_group_commit(&reader->group, reader->batch, err);
+        rc = tr_group_commit(&reader->group, state.version, reader->batch, err);
     return rc;
 }
 

@@ -35,7 +35,7 @@ struct tr_reader_gtids {
     size_t count;
 };
 
-/* A temporary table that a session keeps in a captured database. */
+/* A temporary table that a session keeps in a captured database, or that it has made some. */
 struct tr_reader_temporary {
     uint32_t thread;
     uint64_t name; /* hash of both parts; 0 = free */
@@ -81,6 +81,7 @@ struct tr_reader {
     /* Only sessions that don't log rows have temporary tables in the log; the oldest makes room. */
     struct tr_reader_temporary temporaries[TR_READER_TEMPORARIES];
     size_t temporary_next;
+    uint32_t threads_known_from; /* sessions below may have made some before we began to read */
     uint64_t
         dropped[TR_READER_DROPPED]; /* hashes of columns dropped and not added again; 0 = free */
     size_t dropped_next;

@@ -29,6 +29,9 @@ uint64_t tr_statements_hash(struct tr_slice database, struct tr_slice table);
 /* Whether what the statement calls by this name is the session's temporary table. */
 bool tr_statements_temporary(struct statement_state *state, struct tr_slice database,
                              struct tr_slice table);
+/* Whether the statement may be about a temporary table that we don't know: the session uses some,
+ * is older than our reading, and has made none since. */
+bool tr_statements_maybe_temporary(const struct statement_state *state);
 
 /* ---- pipeline_definitions.c ---------------------------------------------------------------------
  */

@@ -18,16 +18,6 @@ static void skip_clause(struct tokens *tokens)
     }
 }
 
-/* Whether it was there. */
-static bool skip_if_exists(struct tokens *tokens)
-{
-    if (!tokens_skip(tokens, "IF"))
-        return false;
-    (void)tokens_skip(tokens, "NOT");
-    (void)tokens_skip(tokens, "EXISTS");
-    return true;
-}
-
 /*
  * A new column leaves old rows as they are only when they get NULL in it. A TIMESTAMP without an
  * explicit NULL has a default of its own on some servers, and SERIAL, KEY and PRIMARY number or key
@@ -64,7 +54,7 @@ static void read_definition(struct alter *alter, struct tokens *tokens, bool may
 
 static void read_definitions(struct alter *alter, struct tokens *tokens)
 {
-    bool maybe_there = skip_if_exists(tokens);
+    bool maybe_there = tokens_skip_if_exists(tokens);
     if (!tokens_skip_sign(tokens, '(')) {
         read_definition(alter, tokens, maybe_there);
         return;
@@ -85,7 +75,7 @@ static void read_add(struct alter *alter, struct tokens *tokens)
                                           "FOREIGN", "CHECK", NULL};
     static const char *const risky[] = {"PRIMARY", "PARTITION", "PERIOD", "SYSTEM", NULL};
     if (tokens_skip(tokens, "CONSTRAINT")) {
-        (void)skip_if_exists(tokens);
+        (void)tokens_skip_if_exists(tokens);
         static const char *const kinds[] = {"PRIMARY", "UNIQUE", "FOREIGN", "CHECK", NULL};
         if (!token_is_one_of(&tokens->now, kinds))
             tokens_next(tokens); /* its name */
@@ -103,31 +93,14 @@ static void read_add(struct alter *alter, struct tokens *tokens)
 /* `PRIMARY`, with or without quotes: the name of the primary key. */
 static bool is_primary(const struct token *token)
 {
-    struct token bare = *token;
-    if (bare.kind != TOKEN_WORD && bare.text.length > 2) {
-        bare.kind = TOKEN_WORD;
-        bare.text.data++;
-        bare.text.length -= 2;
-    }
+    struct token bare = token_bare(token);
     return token_is(&bare, "PRIMARY");
-}
-
-/* A name, or database.name. */
-static void read_table(struct tokens *tokens, struct token *database, struct token *table)
-{
-    *table = tokens->now;
-    tokens_next(tokens);
-    if (tokens_skip_sign(tokens, '.')) {
-        *database = *table;
-        *table = tokens->now;
-        tokens_next(tokens);
-    }
 }
 
 static void read_drop_column(struct alter *alter, struct tokens *tokens)
 {
     (void)tokens_skip(tokens, "COLUMN");
-    (void)skip_if_exists(tokens);
+    (void)tokens_skip_if_exists(tokens);
     alter->column(alter->context, &tokens->now, true, false);
 }
 
@@ -139,7 +112,7 @@ static void read_drop(struct alter *alter, struct tokens *tokens)
         alter->risky = true;
     } else if (token_is_one_of(&tokens->now, keys)) {
         tokens_next(tokens);
-        (void)skip_if_exists(tokens);
+        (void)tokens_skip_if_exists(tokens);
         if (is_primary(&tokens->now))
             alter->risky = true;
         alter->key_dropped = true;
@@ -154,7 +127,7 @@ static void read_inner_alter(struct alter *alter, struct tokens *tokens)
 {
     if (!tokens_skip(tokens, "INDEX") && !tokens_skip(tokens, "KEY")) {
         (void)tokens_skip(tokens, "COLUMN");
-        (void)skip_if_exists(tokens);
+        (void)tokens_skip_if_exists(tokens);
         tokens_next(tokens);
         bool known = tokens_skip(tokens, "SET") || tokens_skip(tokens, "DROP");
         if (!known || !token_is(&tokens->now, "DEFAULT"))
@@ -177,7 +150,7 @@ static void read_rename(struct alter *alter, struct tokens *tokens)
     if (!tokens_skip(tokens, "TO"))
         (void)tokens_skip(tokens, "AS");
     (void)tokens_skip_sign(tokens, '=');
-    read_table(tokens, &alter->renamed_database, &alter->renamed_table);
+    tokens_read_table(tokens, &alter->renamed_database, &alter->renamed_table);
     skip_clause(tokens);
 }
 
@@ -188,7 +161,7 @@ static void read_other_table(struct alter *alter, struct tokens *tokens)
     alter->risky = true;
     while (tokens->now.kind != TOKEN_END && !token_is_sign(&tokens->now, ',')) {
         if (tokens_skip(tokens, "TABLE")) {
-            read_table(tokens, &alter->other_database, &alter->other_table);
+            tokens_read_table(tokens, &alter->other_database, &alter->other_table);
             break;
         }
         tokens_next(tokens);

@@ -34,7 +34,7 @@ struct tr_place_event {
 
 /*
  * Moves past an event. *counted tells whether it takes room in the file; if so *start is its first
- * byte's offset and place->offset its end. TR_ESTATE when anchors run backwards, TR_ESTATE at 2^53.
+ * byte's offset and place->offset its end. TR_ESTATE when anchors run backwards, and at 2^53.
  */
 int tr_place_advance(struct tr_place *place, const struct tr_place_event *event, bool *counted,
                      uint64_t *start, struct tr_error *err) TR_MUST_CHECK;

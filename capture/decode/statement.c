@@ -66,22 +66,17 @@ static int add_table(struct reader *reader, struct tr_slice database, struct tr_
     return 0;
 }
 
-/* name | .name | database.name */
 static int read_table(struct reader *reader)
 {
-    struct tokens *tokens = &reader->tokens;
-    (void)tokens_skip_sign(tokens, '.');
-    struct token first = tokens->now;
-    if (!token_is_name(&first)) {
+    struct token database, table;
+    tokens_read_table(&reader->tokens, &database, &table);
+    bool default_one = database.kind == TOKEN_END;
+    /* No name is, for instance, the star in DELETE FROM alias.* USING … */
+    if (!token_is_name(&table) || !(default_one || token_is_name(&database))) {
         reader->statement->tables_unknown = true;
         return 0;
     }
-    tokens_next(tokens);
-    if (!tokens_skip_sign(tokens, '.'))
-        return add_table(reader, reader->database, first.text);
-    struct token second = tokens->now;
-    tokens_next(tokens);
-    return add_table(reader, first.text, second.text);
+    return add_table(reader, default_one ? reader->database : database.text, table.text);
 }
 
 static int read_tables(struct reader *reader)
@@ -93,32 +88,24 @@ static int read_tables(struct reader *reader)
     return 0;
 }
 
-static void skip_if_exists(struct tokens *tokens)
-{
-    if (tokens_skip(tokens, "IF")) {
-        (void)tokens_skip(tokens, "NOT");
-        (void)tokens_skip(tokens, "EXISTS");
-    }
-}
-
 static int set_tables(struct reader *reader, enum tr_statement_kind kind)
 {
     reader->statement->kind = kind;
-    skip_if_exists(&reader->tokens);
+    (void)tokens_skip_if_exists(&reader->tokens);
     return read_tables(reader);
 }
 
 static int set_table(struct reader *reader, enum tr_statement_kind kind)
 {
     reader->statement->kind = kind;
-    skip_if_exists(&reader->tokens);
+    (void)tokens_skip_if_exists(&reader->tokens);
     return read_table(reader);
 }
 
 static int set_database(struct reader *reader)
 {
     reader->statement->kind = TR_STATEMENT_DROP_DATABASE;
-    skip_if_exists(&reader->tokens);
+    (void)tokens_skip_if_exists(&reader->tokens);
     return add_table(reader, reader->tokens.now.text, TR_SLICE(""));
 }
 
@@ -193,7 +180,7 @@ static int read_truncate(struct reader *reader)
 static int read_drop_index(struct reader *reader)
 {
     struct tokens *tokens = &reader->tokens;
-    skip_if_exists(tokens);
+    (void)tokens_skip_if_exists(tokens);
     struct tr_slice name;
     if (unquote(reader, tokens->now.text, &name) != 0)
         return reader->err->code;
@@ -324,7 +311,7 @@ static int read_rename(struct reader *reader)
         return 0;
     reader->statement->kind = TR_STATEMENT_ALTER_RISKY;
     reader->statement->renames = true;
-    skip_if_exists(tokens);
+    (void)tokens_skip_if_exists(tokens);
     do {
         if (read_table(reader) != 0)
             return reader->err->code;
@@ -427,30 +414,142 @@ static bool calls_qualified(struct tokens tokens)
     return false;
 }
 
-static bool has_database(const struct tr_statement *statement, struct tr_slice name)
+/* ---- which tables a statement may change --------------------------------------------------------
+ *
+ * Where they can't all be told, each that stands in a table's place counts, and the whole database
+ * of each function that is called. What else stands in front of a dot is an alias or a number.
+ */
+
+#define LEVELS_MAX 64 /* deeper ones are taken as one */
+
+struct level {
+    bool query;  /* not a function's arguments: FROM names tables */
+    bool tables; /* in a list of tables: behind a comma comes another one */
+};
+
+struct search {
+    struct level levels[LEVELS_MAX]; /* of parentheses */
+    size_t depth;
+    bool expected; /* a table comes next */
+    bool key;      /* the word before was KEY */
+};
+
+static struct level *level_of(struct search *search)
 {
-    for (uint32_t i = 0; i < statement->table_count; i++)
-        if (tr_slice_equal(statement->tables[i].database, name))
-            return true;
-    return false;
+    return &search->levels[search->depth < LEVELS_MAX ? search->depth : LEVELS_MAX - 1];
 }
 
-/* Whatever stands in front of a dot may be a database: each is added, without a table. */
-static int add_qualifiers(struct reader *reader, struct tokens tokens)
+static void expect(struct search *search, bool table)
 {
-    while (tokens.now.kind != TOKEN_END) {
-        struct token first = tokens.now;
-        tokens_next(&tokens);
-        if (!token_is_name(&first) || !token_is_sign(&tokens.now, '.'))
-            continue;
-        struct tr_slice name;
-        if (unquote(reader, first.text, &name) != 0)
-            return reader->err->code;
-        if (!has_database(reader->statement, name) &&
-            add_table(reader, first.text, TR_SLICE("")) != 0)
-            return reader->err->code;
+    level_of(search)->tables = search->expected = table;
+}
+
+static void pass_sign(struct search *search, struct tokens *tokens)
+{
+    char sign = tokens->now.text.data[0];
+    tokens_next(tokens);
+    if (sign == '(') {
+        search->depth++;
+        *level_of(search) = (struct level){.query = false, .tables = search->expected};
+    } else if (sign == '{') {
+        (void)tokens_skip(tokens, "OJ");
+    } else {
+        if (sign == ')' && search->depth > 0)
+            search->depth--;
+        search->expected = sign == ',' && level_of(search)->tables;
+    }
+}
+
+/* Whether the word is one that begins or ends a list of tables, or stands in one. */
+static bool pass_keyword(struct search *search, const struct token *word)
+{
+    static const char *const begins[] = {"UPDATE", "INTO", "USING", NULL};
+    static const char *const ends[] = {"WHERE", "SET",    "GROUP",  "ORDER",     "HAVING",
+                                       "LIMIT", "VALUES", "WINDOW", "RETURNING", NULL};
+    static const char *const joins[] = {"JOIN", "STRAIGHT_JOIN", NULL};
+    static const char *const modifiers[] = {"LOW_PRIORITY", "IGNORE", NULL};
+    struct level *level = level_of(search);
+    bool key = search->key;
+    search->key = token_is(word, "KEY");
+    if (token_is(word, "SELECT")) {
+        expect(search, false);
+        level->query = true;
+    } else if (token_is_one_of(word, begins)) {
+        expect(search, !key); /* ON DUPLICATE KEY UPDATE */
+    } else if (token_is(word, "FROM")) {
+        if (level->query)
+            expect(search, true);
+    } else if (token_is_one_of(word, joins)) {
+        search->expected = level->tables;
+    } else if (token_is_one_of(word, ends)) {
+        expect(search, false);
+    } else {
+        return token_is_one_of(word, modifiers);
+    }
+    return true;
+}
+
+static bool is_number(const struct token *token)
+{
+    for (size_t i = 0; i < token->text.length; i++)
+        if (token->text.data[i] < '0' || token->text.data[i] > '9')
+            return false;
+    return true;
+}
+
+static int add_once(struct reader *reader, struct tr_slice database, struct tr_slice table)
+{
+    struct tr_statement *statement = reader->statement;
+    uint32_t last = statement->table_count;
+    if (add_table(reader, database, table) != 0)
+        return reader->err->code;
+    const struct tr_statement_table *tables = statement->tables;
+    for (uint32_t i = 0; i < last; i++) {
+        if (tr_slice_equal(tables[i].database, tables[last].database) &&
+            tr_slice_equal(tables[i].table, tables[last].table)) {
+            statement->table_count = last;
+            break;
+        }
     }
     return 0;
+}
+
+/* name[.name …]. Those without a database are of the default one, which counts as a whole. */
+static int add_named(struct reader *reader, struct search *search, struct tokens *tokens)
+{
+    struct token first = tokens->now, second = {.kind = TOKEN_END};
+    tokens_next(tokens);
+    while (tokens_skip_sign(tokens, '.')) {
+        if (second.kind == TOKEN_END)
+            second = tokens->now;
+        tokens_next(tokens);
+    }
+    bool table = search->expected;
+    search->expected = false;
+    if (!token_is_name(&second) || is_number(&first))
+        return 0;
+    if (table)
+        return add_once(reader, first.text, second.text);
+    return token_is_sign(&tokens->now, '(') ? add_once(reader, first.text, TR_SLICE("")) : 0;
+}
+
+static int add_possible(struct reader *reader, struct tokens tokens)
+{
+    struct search search = {.levels = {{.query = true}}};
+    int rc = 0;
+    while (rc == 0 && tokens.now.kind != TOKEN_END) {
+        if (tokens.now.kind == TOKEN_SIGN) {
+            pass_sign(&search, &tokens);
+        } else if (pass_keyword(&search, &tokens.now)) {
+            tokens_next(&tokens);
+        } else if (token_is_name(&tokens.now)) {
+            rc = add_named(reader, &search, &tokens);
+        } else {
+            search.expected = false;
+            tokens_next(&tokens);
+        }
+    }
+    return rc;
 }
 
 static const struct {
@@ -503,7 +602,22 @@ static void skip_object_modifiers(struct tokens *tokens)
     }
 }
 
-/* Tables that lie on another server tell how to log in there. */
+static bool is_text(const struct token *token)
+{
+    return token->kind == TOKEN_STRING || token->kind == TOKEN_NAME_STRING;
+}
+
+static bool speaks_of_password(const struct token *text)
+{
+    static const char word[] = "password";
+    for (size_t i = 0; i + sizeof(word) - 1 <= text->text.length; i++)
+        if (strncasecmp(text->text.data + i, word, sizeof(word) - 1) == 0)
+            return true;
+    return false;
+}
+
+/* Tables that lie on another server tell how to log in there: in options of their own, or, as
+ * Spider's, in comments. */
 static bool tells_a_login(struct tokens tokens)
 {
     static const char *const options[] = {"CONNECTION", "OPTION_LIST", NULL};
@@ -511,12 +625,14 @@ static bool tells_a_login(struct tokens tokens)
     while (tokens.now.kind != TOKEN_END) {
         bool option = token_is_one_of(&tokens.now, options);
         bool engine = token_is(&tokens.now, "ENGINE");
+        if (is_text(&tokens.now) && speaks_of_password(&tokens.now))
+            return true;
         tokens_next(&tokens);
         if (!option && !engine)
             continue;
         (void)tokens_skip_sign(&tokens, '=');
-        bool text = tokens.now.kind == TOKEN_STRING || tokens.now.kind == TOKEN_NAME_STRING;
-        if ((option && text) || (engine && token_is_one_of(&tokens.now, engines)))
+        struct token name = token_bare(&tokens.now);
+        if ((option && is_text(&tokens.now)) || (engine && token_is_one_of(&name, engines)))
             return true;
     }
     return false;
@@ -583,5 +699,5 @@ int tr_statement_read(struct tr_statement *statement, struct tr_slice text,
         return rc;
     if (calls_qualified(reader.tokens))
         statement->tables_unknown = true;
-    return statement->tables_unknown ? add_qualifiers(&reader, begin) : 0;
+    return statement->tables_unknown ? add_possible(&reader, begin) : 0;
 }

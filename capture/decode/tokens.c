@@ -146,6 +146,18 @@ bool token_is_name(const struct token *token)
            token->kind == TOKEN_NAME_STRING;
 }
 
+struct token token_bare(const struct token *token)
+{
+    struct token bare = *token;
+    bool quoted = bare.kind != TOKEN_WORD && bare.kind != TOKEN_SIGN && bare.text.length > 2;
+    if (quoted) {
+        bare.kind = TOKEN_WORD;
+        bare.text.data++;
+        bare.text.length -= 2;
+    }
+    return bare;
+}
+
 bool tokens_skip(struct tokens *tokens, const char *word)
 {
     if (!token_is(&tokens->now, word))
@@ -160,6 +172,28 @@ bool tokens_skip_sign(struct tokens *tokens, char sign)
         return false;
     tokens_next(tokens);
     return true;
+}
+
+bool tokens_skip_if_exists(struct tokens *tokens)
+{
+    if (!tokens_skip(tokens, "IF"))
+        return false;
+    (void)tokens_skip(tokens, "NOT");
+    (void)tokens_skip(tokens, "EXISTS");
+    return true;
+}
+
+void tokens_read_table(struct tokens *tokens, struct token *database, struct token *table)
+{
+    (void)tokens_skip_sign(tokens, '.');
+    *database = (struct token){.kind = TOKEN_END};
+    *table = tokens->now;
+    tokens_next(tokens);
+    if (tokens_skip_sign(tokens, '.')) {
+        *database = *table;
+        *table = tokens->now;
+        tokens_next(tokens);
+    }
 }
 
 void tokens_skip_group(struct tokens *tokens)

@@ -44,9 +44,15 @@ bool token_is(const struct token *token, const char *word);
 bool token_is_one_of(const struct token *token, const char *const *words);
 bool token_is_sign(const struct token *token, char sign);
 bool token_is_name(const struct token *token); /* could be an identifier */
+/* The token as a bare word, without its quotes. */
+struct token token_bare(const struct token *token);
 /* Passes over the word, or sign, if it is next; whether it was. */
 bool tokens_skip(struct tokens *tokens, const char *word);
 bool tokens_skip_sign(struct tokens *tokens, char sign);
+/* Passes over IF [NOT] EXISTS; whether it was there. */
+bool tokens_skip_if_exists(struct tokens *tokens);
+/* name | .name | database.name: reads past it. Without a database that one is TOKEN_END. */
+void tokens_read_table(struct tokens *tokens, struct token *database, struct token *table);
 /* Stands on `(`: passes over everything up to behind its `)`. */
 void tokens_skip_group(struct tokens *tokens);
 

@@ -29,11 +29,12 @@ struct schema_known {
     char *topic;                    /* NULL until it is needed */
     int64_t ddl_version;            /* the newest DDL seen, -1 = none */
     int64_t emptied_version;        /* the newest TRUNCATE or DROP seen, -1 = none */
-    bool by_unique;                 /* keyed by a unique key, as the catalogue told */
-    bool stale;                     /* a DDL came: look again at the next table map */
-    bool gone;                      /* about to be freed */
-    struct tr_arena arena;          /* of `current` */
-    struct tr_slice raw;            /* the table map's body, in `arena` */
+    int64_t kept_id;       /* of the older shape that rows have had again since; -1 = none */
+    bool by_unique;        /* keyed by a unique key, as the catalogue told */
+    bool stale;            /* a DDL came: look again at the next table map */
+    bool gone;             /* about to be freed */
+    struct tr_arena arena; /* of `current` */
+    struct tr_slice raw;   /* the table map's body, in `arena` */
     struct tr_schema_table current;
 };
 
@@ -95,6 +96,8 @@ int schema_table_build(struct tr_schema *schema, struct schema_known *known,
                        const struct tr_binlog_event *event, int64_t version,
                        struct tr_error *err) TR_MUST_CHECK;
 void schema_table_drop(struct schema_known *known);
+/* Whether there may be rows of this shape of the table. */
+bool schema_table_has_rows(const struct schema_known *known, const struct tr_shape *shape);
 
 /* key.c */
 /* Chooses the key columns; *count 0 = there are none. `found` are those of the catalogue. */

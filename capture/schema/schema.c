@@ -148,6 +148,7 @@ static struct schema_known *get_known(struct tr_schema *schema, struct tr_slice 
     known->captured = true;
     known->ddl_version = database_ddl(schema, database);
     known->emptied_version = -1;
+    known->kept_id = -1;
     size_t bucket = bucket_of(database, table);
     known->next = schema->tables[bucket];
     schema->tables[bucket] = known;
@@ -325,8 +326,21 @@ void tr_schema_emptied(struct tr_schema *schema, struct tr_slice database, struc
     if (known == NULL)
         return;
     known->emptied_version = version;
+    known->kept_id = -1;
     /* Its next row has a table map of its own; until then, or for ever, it costs no memory. */
     schema_table_drop(known);
+}
+
+bool tr_schema_has_rows(const struct tr_schema *schema, const struct tr_shape *shape)
+{
+    const struct schema_known *known = find_known(schema, shape->database, shape->table);
+    return known == NULL || schema_table_has_rows(known, shape);
+}
+
+bool tr_schema_seen(const struct tr_schema *schema, const struct tr_shape *shape)
+{
+    const struct schema_known *known = find_known(schema, shape->database, shape->table);
+    return known != NULL && known->current.shape == shape;
 }
 
 int tr_schema_key_lost(struct tr_schema *schema, struct tr_slice database, struct tr_slice table,

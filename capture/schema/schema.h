@@ -56,6 +56,11 @@ void tr_schema_ddl(struct tr_schema *schema, struct tr_slice database, struct tr
 /* The table was emptied or dropped at `version`: a DDL, behind which no old row is left. */
 void tr_schema_emptied(struct tr_schema *schema, struct tr_slice database, struct tr_slice table,
                        int64_t version);
+/* Whether there may be rows of this shape: it is from behind the place, as far as we have seen one,
+ * where its table was emptied last, or was found again there. */
+bool tr_schema_has_rows(const struct tr_schema *schema, const struct tr_shape *shape);
+/* Whether its table's last row that was read since the start had this shape. */
+bool tr_schema_seen(const struct tr_schema *schema, const struct tr_shape *shape);
 /* A unique key of the table was dropped: asks the catalogue whether it was the one that its rows
  * are told apart by, where that is known. Else a changed key shows at the next row. */
 int tr_schema_key_lost(struct tr_schema *schema, struct tr_slice database, struct tr_slice table,

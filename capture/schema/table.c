@@ -197,6 +197,11 @@ static int make_shape(struct tr_schema *schema, struct schema_known *known,
     return rc;
 }
 
+bool schema_table_has_rows(const struct schema_known *known, const struct tr_shape *shape)
+{
+    return shape->schema_id > known->emptied_version || shape->schema_id == known->kept_id;
+}
+
 /* The stored shape of this place, when nothing speaks against it; else a new one. */
 static int find_shape(struct tr_schema *schema, struct schema_known *known,
                       struct tr_binlog_table *table, int64_t version, struct tr_error *err)
@@ -219,6 +224,8 @@ static int find_shape(struct tr_schema *schema, struct schema_known *known,
         return rc;
     if (stored != NULL && tr_shape_equal(stored, &shape)) {
         known->current.shape = stored;
+        if (stored->schema_id <= known->emptied_version)
+            known->kept_id = stored->schema_id;
         return 0;
     }
     known->current.shape = tr_control_add_shape(schema->control, &shape, err);
@@ -237,8 +244,7 @@ static void compare_keys(const struct tr_schema *schema, struct schema_known *kn
     const struct tr_shape *older =
         tr_control_shape_at(schema->control, shape->database, shape->table, version - 1);
     known->current.key_changed = older != NULL && older->key_count > 0 &&
-                                 older->schema_id > known->emptied_version &&
-                                 !same_key(older, shape);
+                                 schema_table_has_rows(known, older) && !same_key(older, shape);
 }
 
 static int no_key(struct tr_schema *schema, struct schema_known *known, struct tr_error *err)

@@ -193,20 +193,24 @@ int tr_source_filters(struct tr_source *source, char *out, size_t size, struct t
 /* ---- may we read it? --------------------------------------------------------------------------
  *
  * The server itself is asked, because grants come by roles, patterns and columns. It says "denied"
- * before it says that there is no such table: a name that nobody gives tells of all the others. */
+ * before it says that there is no such table: a name that nobody gives tells of all the others. It
+ * says so also before it waits for those who have locked the table, as an import does for hours. */
 
 #define NOBODYS_TABLE "tailrace no such table"
 
 int tr_source_check_select(struct tr_source *source, struct tr_slice database,
                            struct tr_slice table, struct tr_error *err)
 {
-    enum { NO_DATABASE = 1044, DENIED = 1142, DENIED_COLUMN = 1143 };
+    enum { NO_DATABASE = 1044, DENIED = 1142, DENIED_COLUMN = 1143, LOCK_TIMEOUT = 1205 };
+    static const char select[] = "SET STATEMENT lock_wait_timeout=1 FOR SELECT 1 FROM ";
     MYSQL_RES *result;
     struct tr_error failed = {0};
     bool all = table.length == 0;
-    int rc = select_from(source, "SELECT 1 FROM ", database, all ? TR_SLICE(NOBODYS_TABLE) : table,
+    int rc = select_from(source, select, database, all ? TR_SLICE(NOBODYS_TABLE) : table,
                          " LIMIT 0", &result, &failed);
     mysql_free_result(result);
+    if (failed.native == LOCK_TIMEOUT)
+        return 0;
     if (failed.native == NO_DATABASE || failed.native == DENIED || failed.native == DENIED_COLUMN)
         return tr_error_set_native(err, TR_ESOURCE, failed.native,
                                    "the account may not SELECT from %.*s.%.*s on %s, so its JSON "

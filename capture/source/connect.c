@@ -89,6 +89,16 @@ static int connect_to(struct tr_source *source, size_t index, struct tr_error *e
     return rc;
 }
 
+uint32_t tr_source_thread_id(const struct tr_source *source)
+{
+    MYSQL *const sessions[] = {source->stream.mysql, source->query.mysql};
+    unsigned long newest = 0;
+    for (size_t i = 0; i < 2; i++)
+        if (sessions[i] != NULL && mysql_thread_id(sessions[i]) > newest)
+            newest = mysql_thread_id(sessions[i]);
+    return (uint32_t)newest;
+}
+
 int tr_source_connect(struct tr_source *source, struct tr_error *err)
 {
     tr_source_disconnect(source);

@@ -107,6 +107,17 @@ int tr_source_file_after(struct tr_source *source, const char *file, char next[2
     return rc;
 }
 
+/* The connection's error, when asking again may help; else 0. */
+static int retry_only(struct tr_source *source, MYSQL *mysql, struct tr_error *err)
+{
+    struct tr_error failed = {0};
+    int rc = tr_connection_error(source, mysql, "SHOW BINLOG EVENTS", NULL, &failed);
+    if (tr_error_class_of(rc) != TR_CLASS_RETRY)
+        return 0;
+    *err = failed;
+    return rc;
+}
+
 /*
  * SHOW BINLOG EVENTS from the file's start, row by row: it may be long, and it ends with an error
  * where the file is cut. Asked only when a dump begins at a place that the server can't read.
@@ -130,6 +141,9 @@ int tr_source_is_boundary(struct tr_source *source, const char *file, uint64_t o
     MYSQL_ROW row;
     while (result != NULL && !*is && (row = mysql_fetch_row(result)) != NULL)
         *is = strtoull(row[1], NULL, 10) == offset || strtoull(row[4], NULL, 10) == offset;
+    /* Where the connection is lost, the rest of the file isn't told. */
+    if (result != NULL && !*is && mysql_errno(connection.mysql) != 0)
+        rc = retry_only(source, connection.mysql, err);
     /* The rest of the rows isn't wanted. The result speaks to its connection when it goes, so it
      * goes first; cut off, that takes no time. */
     if (result != NULL)
@@ -140,10 +154,26 @@ int tr_source_is_boundary(struct tr_source *source, const char *file, uint64_t o
     return rc;
 }
 
+/* One event of a dump. Whether those behind a format description have a CRC32, it tells: a file may
+ * be older than the server's setting. */
+static int read_event(struct tr_binlog_event *event, const uint8_t *packet, unsigned long size,
+                      bool *checksum, struct tr_error *err)
+{
+    struct tr_binlog_format format;
+    int rc = tr_binlog_event_read(event, packet + 1, size - 1, *checksum, err);
+    if (rc != 0 || event->type != TR_BINLOG_FORMAT_DESCRIPTION)
+        return rc;
+    rc = tr_binlog_format_read(&format, event, err);
+    if (rc == 0)
+        *checksum = format.checksum;
+    return rc;
+}
+
 /* Reads a dump up to its first GTID event; 1 = *offset is where that event starts. */
 static int first_gtid(struct tr_source *source, MYSQL *mysql, char file[256], uint64_t *offset,
                       struct tr_error *err)
 {
+    bool checksum = source->server.checksum;
     for (;;) {
         unsigned long size = mysql_net_read_packet(mysql);
         if (size == packet_error)
@@ -152,7 +182,7 @@ static int first_gtid(struct tr_source *source, MYSQL *mysql, char file[256], ui
         if (size < 20 || packet[0] != 0)
             return 0;
         struct tr_binlog_event event;
-        int rc = tr_binlog_event_read(&event, packet + 1, size - 1, source->server.checksum, err);
+        int rc = read_event(&event, packet, size, &checksum, err);
         if (rc != 0)
             return rc;
         if (event.type == TR_BINLOG_ROTATE) {
@@ -195,6 +225,7 @@ static int file_length(struct tr_source *source, const char *file, uint64_t *len
 static int first_event(struct tr_source *source, MYSQL *mysql, uint64_t offset, bool *truncated,
                        struct tr_error *err)
 {
+    bool checksum = source->server.checksum;
     for (;;) {
         unsigned long size = mysql_net_read_packet(mysql);
         if (size == packet_error)
@@ -203,7 +234,7 @@ static int first_event(struct tr_source *source, MYSQL *mysql, uint64_t offset, 
         if (size < 20 || packet[0] != 0)
             return 0;
         struct tr_binlog_event event;
-        int rc = tr_binlog_event_read(&event, packet + 1, size - 1, source->server.checksum, err);
+        int rc = read_event(&event, packet, size, &checksum, err);
         if (rc != 0 || (event.timestamp != 0 && event.log_pos > offset))
             return rc;
     }

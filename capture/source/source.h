@@ -52,6 +52,8 @@ void tr_source_free(struct tr_source *source);
 int tr_source_connect(struct tr_source *source, struct tr_error *err) TR_MUST_CHECK;
 void tr_source_disconnect(struct tr_source *source);
 const struct tr_source_server *tr_source_server(const struct tr_source *source);
+/* The server's number of our newest session: those that began later have greater ones. */
+uint32_t tr_source_thread_id(const struct tr_source *source);
 /* "host:port", for logs. */
 const char *tr_source_endpoint(const struct tr_source *source);
 

@@ -56,6 +56,8 @@ static void write_open_group(struct tr_buf *out, const struct tr_open_group *ope
     tr_json_int(out, open->version);
     tr_json_member(out, false, "ordinal");
     tr_json_uint(out, open->ordinal);
+    tr_json_member(out, false, "row_version");
+    tr_json_int(out, open->row);
     tr_buf_printf(out, ",\"key_hash\":\"%016" PRIx64 "\"}", open->key_hash);
 }
 
@@ -130,12 +132,14 @@ static const struct field need_fields[] = {
 struct open_words {
     int64_t version;
     uint64_t ordinal;
+    int64_t row_version;
     char key_hash[17];
 };
 
 static const struct field open_fields[] = {
     FIELD(open_words, version, "version", FIELD_I64),
     FIELD(open_words, ordinal, "ordinal", FIELD_U64),
+    FIELD_OPTIONAL(open_words, row_version, "row_version", FIELD_I64),
     FIELD_FIXED(open_words, key_hash, "key_hash"),
     {0},
 };
@@ -152,6 +156,7 @@ static int read_open_group(struct tr_checkpoint *checkpoint, const struct tr_jso
         return err->code;
     checkpoint->open.version = words.version;
     checkpoint->open.ordinal = words.ordinal;
+    checkpoint->open.row = words.row_version; /* 0 in earlier ones: all rows are sent again */
     checkpoint->open.key_hash = strtoull(words.key_hash, &end, 16);
     if (strlen(words.key_hash) != 16 || *end != '\0')
         return tr_error_set(err, TR_ESTATE, "control record: checkpoint: key_hash is no hash");

@@ -119,6 +119,7 @@ struct tr_open_group {
     int64_t version;   /* of its opening event */
     uint64_t ordinal;  /* of the last row published, among the captured ones; 0 = there is none */
     uint64_t key_hash; /* FNV-1a of that row's key */
+    int64_t row;       /* that row's version, which doesn't depend on what is captured */
 };
 
 struct tr_checkpoint {

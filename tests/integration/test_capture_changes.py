@@ -33,34 +33,44 @@ class Changes(tr.Case):
                              ["ALTER TABLE {} DROP COLUMN a, ADD COLUMN a INT"]),
             "adds": (f"{columns}, UNIQUE v (b, c))", ["CREATE UNIQUE INDEX u ON {} (a)"]),
             "same": (f"{columns}, UNIQUE u (a), KEY v (b, c))", ["ALTER TABLE {} DROP KEY v"]),
+            "refilled": (f"{columns}, UNIQUE v (b, c))", ["CREATE UNIQUE INDEX u ON {} (a)"]),
             "emptied": (f"{columns}, PRIMARY KEY (a))",
                         ["DROP TABLE {}", "CREATE TABLE {} " + columns + ", PRIMARY KEY (b))"]),
         }
+        marked = {"drops", "drops_column", "adds", "refilled"}
         for name, (definition, changes) in tables.items():
             tr.sql(f"CREATE TABLE {shop}.{name} {definition}",
                    f"INSERT INTO {shop}.{name} (a, b, c) VALUES (1, 2, 3)")
             # Or the catalogue would know the new key before the first row is looked at.
             pipe.wait_captured()
+            if name == "refilled":  # by rows of the shape from before
+                tr.sql(f"TRUNCATE {shop}.{name}", f"INSERT INTO {shop}.{name} VALUES (1, 2, 3)")
+                pipe.wait_captured()
             tr.sql(*[one.format(f"{shop}.{name}") for one in changes],
                    f"INSERT INTO {shop}.{name} (a, b, c) VALUES (4, 5, 6)")
-        self.assertEqual(self.needs_snapshot(pipe), {"drops", "drops_column", "adds"})
+        self.assertEqual(self.needs_snapshot(pipe), marked)
         self.assertEqual(pipe.capture.stop(), 0)
         pipe.start_capture()
         pipe.capture.wait_status(lambda status: status["state"] == "running", "running")
-        self.assertEqual(self.needs_snapshot(pipe), {"drops", "drops_column", "adds"})
+        self.assertEqual(self.needs_snapshot(pipe), marked)
 
     def test_key_that_changed_before_a_restart(self):
         pipe, shop = self.running()
         tr.sql(f"CREATE TABLE {shop}.k (a INT NOT NULL, b INT NOT NULL, PRIMARY KEY (a))",
                f"INSERT INTO {shop}.k VALUES (1, 2)",
-               f"ALTER TABLE {shop}.k DROP PRIMARY KEY, ADD PRIMARY KEY (b)")
+               f"ALTER TABLE {shop}.k DROP PRIMARY KEY, ADD PRIMARY KEY (b)",
+               *[f"CREATE TABLE {shop}.{one} (id INT PRIMARY KEY, c INT)" for one in "mn"],
+               f"INSERT INTO {shop}.m VALUES (1, 2)", f"INSERT INTO {shop}.n VALUES (1, 2)",
+               f"ALTER TABLE {shop}.m DROP c")
         pipe.wait_captured()
         self.assertEqual(pipe.capture.stop(), 0)
-        tr.sql(f"INSERT INTO {shop}.k VALUES (1, 3)")
+        tr.sql(f"INSERT INTO {shop}.k VALUES (1, 3)", f"INSERT INTO {shop}.n VALUES (3, 4)",
+               *[f"ALTER TABLE {shop}.{one} ADD COLUMN IF NOT EXISTS c INT" for one in "mn"])
         pipe.start_capture()
-        pipe.wait_captured()
+        self.assertEqual(self.needs_snapshot(pipe), {"k", "m"})  # n had it all along
         self.assertEqual(pipe.capture.stop(), 0)
-        rows = sorted((one for one in topic(f"db.{shop}") if one["value"]),
+        rows = sorted((one for one in topic(f"db.{shop}")
+                       if one["value"] and one["value"]["table"] == "k"),
                       key=lambda one: one["value"]["version"])
         self.assertEqual([{name: value for name, value in one["key"].items() if "pk." in name}
                           for one in rows], [{"pk.a": 1}, {"pk.b": 3}])
@@ -121,6 +131,31 @@ class Changes(tr.Case):
         self.assertEqual(pipe.capture.stop(), 0)
         self.assertEqual({one["type"] for one in events(f"db.{shop}")},
                          {"insert", "table-truncate"})
+
+    def test_temporary_table_from_before_a_restart(self):
+        """Whether TRUNCATE meant it can't be told: nothing is removed, the table is marked."""
+        pipe, shop = self.running()
+        procedure = (f"CREATE PROCEDURE {shop}.p() BEGIN CREATE TEMPORARY TABLE z (id INT); "
+                     "INSERT INTO z VALUES (1); DROP TEMPORARY TABLE z; TRUNCATE {}; END")
+        tr.sql(*[f"CREATE TABLE {shop}.{one} (id INT PRIMARY KEY)" for one in "abc"],
+               *[f"INSERT INTO {shop}.{one} VALUES (1)" for one in "abc"],
+               procedure.format("b"))
+        old = tr.connect(database=shop)
+        with old, old.cursor() as cursor:
+            cursor.execute("SET SESSION binlog_format=MIXED")
+            cursor.execute("CREATE TEMPORARY TABLE a (id INT)")
+            pipe.wait_captured()
+            self.assertEqual(pipe.capture.stop(), 0)
+            pipe.start_capture()
+            pipe.capture.wait_status(lambda status: status["state"] == "running", "running")
+            cursor.execute("TRUNCATE a")
+        tr.sql(f"CALL {shop}.p()")  # a session that logs rows, and one that doesn't
+        tr.sql(f"DROP PROCEDURE {shop}.p", procedure.format("c"),
+               "SET SESSION binlog_format=MIXED", f"CALL {shop}.p()")
+        self.assertEqual(self.needs_snapshot(pipe), {"a"})
+        self.assertEqual(pipe.capture.stop(), 0)
+        self.assertEqual({one["table"] for one in events(f"db.{shop}")
+                          if one["type"] == "table-truncate"}, {"b", "c"})
 
     def test_topics_that_collide(self):
         pipe, shop = self.running()

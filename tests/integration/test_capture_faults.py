@@ -29,13 +29,16 @@ def make_topic(name, **settings):
 
 
 class Door:
-    """A port that leads to another one while it is open."""
+    """A port that leads to another one while it is open. The first link on which `cut` is asked is
+    cut off in the answer."""
 
-    def __init__(self, host, port):
+    def __init__(self, host, port, cut=None):
+        self.cut = cut
         self.target = (host, int(port))
         self.port = tr.free_port()
         self.links = []
         self.ear = None
+        self.asked = None
 
     def open(self):
         self.ear = socket.create_server(("127.0.0.1", self.port))
@@ -56,6 +59,11 @@ class Door:
     def carry(self, one, other):
         try:
             while data := one.recv(65536):
+                if one is self.asked:
+                    other.sendall(data[:1000])
+                    break
+                if self.cut is not None and self.cut in data:
+                    self.cut, self.asked = None, other
                 other.sendall(data)
         except OSError:
             pass
@@ -169,12 +177,32 @@ class Faults(tr.Case):
             for done in (run("run"), run("check")):
                 self.assertEqual(done.returncode, SOURCE, done.stderr)
                 self.assertIn(grant, done.stderr)
+        tr.sql(f"CREATE TABLE {shop}.secret (id INT PRIMARY KEY)",
+               f"GRANT SELECT ON `{shop}`.a TO {user}@'%'")
+        for rules in ([f"{shop}.*", f"!{shop}.secret"], [f"{shop}.a*"]):
+            pipe.configure(capture={"tables": rules})
+            self.assertEqual(run("run").returncode, 0)
+            done = run("check")
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertIn(f"may not SELECT from all of {shop}.*", done.stdout)
+        tr.sql(f"GRANT INSERT ON `{shop}`.secret TO {user}@'%'")
+        pipe.configure(capture={"tables": [f"{shop}.*"]})
+        done = run("check")  # seen, captured, and not to be read
+        self.assertEqual(done.returncode, SOURCE, done.stdout)
+        self.assertIn(f"{shop}.secret", done.stderr)
         pattern = shop.replace("_", "\\_")[:-1] + "%"
         tr.sql(f"GRANT SELECT ON `{pattern}`.* TO {user}@'%'")
         done = run("run")
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertEqual(json.loads(done.stdout)["data"]["doc"], {})
         self.assertEqual(run("check").returncode, 0)
+        pipe.configure(capture={"tables": [f"{shop}.a"]})
+        link = tr.connect(database=shop)
+        with link, link.cursor() as cursor:
+            cursor.execute("LOCK TABLES a WRITE")  # as an import does
+            began = time.monotonic()
+            self.assertEqual(run("check").returncode, 0)
+            self.assertLess(time.monotonic() - began, 15)
 
     def test_wrong_orders_leave_nothing_behind(self):
         pipe = self.pipeline(stores=[])
@@ -200,13 +228,17 @@ class Faults(tr.Case):
         self.assertIn("capture.http.listen", status["trouble"])
 
     def test_kill_9_inside_a_group_that_goes_out_early(self):
-        """What the checkpoint says is out of the open transaction isn't sent again."""
+        """What the checkpoint says is out of the open transaction isn't sent again, whatever is
+        captured now."""
         pipe = self.pipeline(stores=[])
-        pipe.configure(capture={"hold_bytes": 4096, "queue_bytes": MIB,
-                                "checkpoint_interval": "10ms"})
         shop = pipe.database("shop")
+        pipe.configure(capture={"hold_bytes": 4096, "queue_bytes": MIB,
+                                "checkpoint_interval": "10ms", "tables": [f"{shop}.a"]})
         tr.sql(f"CREATE TABLE {shop}.a (id INT PRIMARY KEY, v VARCHAR(500))",
-               f"INSERT INTO {shop}.a SELECT seq, REPEAT('x', 500) FROM {shop}.seq_1_to_20000")
+               f"CREATE TABLE {shop}.b (id INT PRIMARY KEY)", "BEGIN",
+               f"INSERT INTO {shop}.b VALUES (1), (2), (3)",
+               f"INSERT INTO {shop}.a SELECT seq, REPEAT('x', 500) FROM {shop}.seq_1_to_20000",
+               f"INSERT INTO {shop}.b VALUES (4)", "COMMIT")
 
         def open_group():
             checkpoints = [one["value"] for one in topic(f"tailrace.{pipe.name}.control")
@@ -217,11 +249,13 @@ class Faults(tr.Case):
         out = open_group()
         self.assertIsNotNone(out, "a checkpoint inside the transaction")
         self.assertTrue(1 < out["ordinal"] < 20000, out)
-        pipe.configure(capture={"queue_bytes": None})
+        pipe.configure(capture={"queue_bytes": None, "tables": [f"{shop}.*"]})
         pipe.start_capture()
         pipe.wait_captured()
         self.assertEqual(pipe.capture.stop(), 0)
-        ids = [one["value"]["data"]["id"] for one in topic(f"db.{shop}")]
+        rows = [one["value"] for one in topic(f"db.{shop}")]
+        self.assertEqual([one["data"]["id"] for one in rows if one["table"] == "b"], [4])
+        ids = [one["data"]["id"] for one in rows if one["table"] == "a"]
         self.assertEqual(set(ids), set(range(1, 20001)))
         self.assertEqual(len([one for one in ids if one <= out["ordinal"]]), out["ordinal"])
         self.assertIsNone(open_group())
@@ -248,6 +282,25 @@ class Faults(tr.Case):
         pipe.wait_captured()
         self.assertEqual(pipe.capture.stop(), 0)
         self.assertEqual(len(events(f"db.{shop}")), 1)
+
+    def test_source_goes_away_while_a_place_is_looked_for(self):
+        """That it wasn't found so far says nothing."""
+        pipe = self.pipeline(stores=[])
+        shop = pipe.database("shop")
+        tr.sql(f"CREATE TABLE {shop}.a (id INT PRIMARY KEY)", "FLUSH BINARY LOGS")
+        file, offset = tr.head()
+        link = tr.connect(database=shop)
+        with link, link.cursor() as cursor:
+            for i in range(600):  # more events than one read takes
+                cursor.execute(f"INSERT INTO a VALUES ({i})")
+        source = Door(tr.places()["MARIADB_HOST"], tr.places()["MARIADB_PORT"],
+                      cut=b"SHOW BINLOG EVENTS").open()
+        self.addCleanup(source.close)
+        pipe.configure(source={"host": "127.0.0.1", "port": source.port})
+        done = pipe.capture.run("run", "--start", f"{file}:{offset + 7}")
+        self.assertEqual(done.returncode, STATE, done.stderr)
+        self.assertIn("no event begins", done.stderr)
+        self.assertIn("trying again", done.stderr)
 
     def test_final_error_while_kafka_is_away(self):
         pipe = self.pipeline(stores=[])

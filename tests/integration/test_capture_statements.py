@@ -117,6 +117,12 @@ class Statements(tr.Case):
                          "CREATE OR REPLACE VIEW w AS SELECT * FROM t",
                          "CREATE SEQUENCE q", "DROP SEQUENCE q", "OPTIMIZE TABLE t",
                          'DROP TABLES /*!999999 t, */ "u"')
+        # Rows from before don't count behind it; those of the same shape since do.
+        self.assert_made(["table-drop t", "table-truncate u"], "u",
+                         "DROP TABLE t", "CREATE TABLE t (id INT PRIMARY KEY)",
+                         "ALTER TABLE t ADD a VARCHAR(20) NULL",
+                         "TRUNCATE u", "INSERT INTO u VALUES (2, 3, 4)", "ALTER TABLE u DROP b",
+                         "INSERT INTO u VALUES (3, 4)", "ALTER TABLE u ADD b INT")
         start = tr.head()
         self.anew("t", "u")
         many = [f"{{o}}.d{i}" for i in range(70)]
@@ -157,6 +163,18 @@ class Statements(tr.Case):
         self.assertEqual(self.pipe.capture.stop(), 0)
         self.assertEqual(self.marks(self.pipe.capture.log_text()), {"k"})
 
+    def test_file_written_without_checksums(self):
+        self.anew("t")
+        checksum = tr.sql("SELECT @@global.binlog_checksum")[0][0]
+        self.addCleanup(tr.sql, f"SET GLOBAL binlog_checksum={checksum}")
+        tr.sql("SET GLOBAL binlog_checksum=NONE")
+        start = tr.head()
+        self.session("INSERT INTO {s}.t VALUES (7, 8, 9)")
+        tr.sql("SET GLOBAL binlog_checksum=CRC32")
+        code, events, _, log = self.capture(start)
+        self.assertEqual(code, 0, log)
+        self.assertEqual([one["data"]["id"] for one in events], [7])
+
     def test_accounts_are_not_in_the_history(self):
         who = f"{self.pipe.name}@localhost"
         self.session("-- why\nCREATE TABLE {s}.t (id INT PRIMARY KEY)",
@@ -165,13 +183,18 @@ class Statements(tr.Case):
                      f"# create table\nALTER USER {who} IDENTIFIED BY 'unseen'",
                      f"/*!50000 ALTER USER {who} IDENTIFIED BY 'unseen' */",
                      f"GRANT SELECT ON {{s}}.* TO {who} IDENTIFIED BY 'unseen'",
-                     f"DROP USER {who}")
+                     f"DROP USER {who}",
+                     "ALTER TABLE {s}.t CONNECTION='mysql://fed:unseen@h/d/t'")
         self.pipe.start_capture()
         self.pipe.wait_captured()
         self.assertEqual(self.pipe.capture.stop(), 0)
         found = [one["text"] for one in topic(f"tailrace.{self.pipe.name}.schema-changes")]
         self.assertFalse([one for one in found if "unseen" in one or "USER" in one])
         self.assertEqual(len([one for one in found if "CREATE TABLE" in one]), 1, found)
+        checkpoint = [one["text"] for one in topic(f"tailrace.{self.pipe.name}.control")
+                      if one["key"] == ["checkpoint"]][-1]
+        self.assertIn(f'"table":"{self.shop}.t"', checkpoint)  # marked
+        self.assertNotIn("unseen", checkpoint)
 
 
 if __name__ == "__main__":

@@ -312,6 +312,7 @@ static void test_checkpoint_again(void **state)
     assert_int_equal(checkpoint->open.version, 81523719);
     assert_int_equal(checkpoint->open.ordinal, 40000);
     assert_int_equal(checkpoint->open.key_hash, 0xdeadbeef);
+    assert_int_equal(checkpoint->open.row, 85523719);
     load(&example, "checkpoint.open-group.json");
     record_init(&record);
     assert_int_equal(tr_checkpoint_write(checkpoint, &record.key, &record.value, &err), 0);

@@ -121,7 +121,7 @@ static void test_epochs_tell_of_the_open_group(void **state)
     static struct tr_epochs epochs;
     struct tr_mark end = mark_at(7);
     struct tr_mark first = mark_at(100), second = mark_at(300);
-    const struct tr_open_group early = {110, 5, 17}, later = {110, 9, 18};
+    const struct tr_open_group early = {110, 5, 17, 150}, later = {110, 9, 18, 190};
     tr_epochs_init(&epochs);
     struct tr_epoch *a = tr_epochs_open(&epochs, &first, &early);
     struct tr_epoch *b = tr_epochs_open(&epochs, NULL, &later);
@@ -140,6 +140,7 @@ static void test_epochs_tell_of_the_open_group(void **state)
     assert_int_equal(end.open.version, 110);
     assert_int_equal(end.open.ordinal, 9);
     assert_int_equal(end.open.key_hash, 18);
+    assert_int_equal(end.open.row, 190);
     (void)tr_epochs_open(&epochs, &second, &none);
     assert_true(tr_epochs_settle(&epochs, &end));
     assert_int_equal(end.open.ordinal, 0);

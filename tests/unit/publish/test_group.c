@@ -40,7 +40,7 @@ static int tear_down(void **state)
 }
 
 /* An event like {"id":7} with the place of `commit` before the brace. */
-static void put_row(struct fixture *fixture, struct tr_batch *batch, int id)
+static void put_row(struct fixture *fixture, struct tr_batch *batch, int64_t version, int id)
 {
     struct tr_record *rec = tr_batch_add(batch, &fixture->err);
     char text[64];
@@ -50,17 +50,29 @@ static void put_row(struct fixture *fixture, struct tr_batch *batch, int id)
     rec->value_length = (uint32_t)length;
     rec->commit_at = rec->value_at + (uint32_t)length - 1;
     rec->ordinal = fixture->group.rows;
+    rec->version = version;
     rec->shape = &shape;
     tr_buf_append(&batch->text, text, (size_t)length);
     tr_buf_append_char(&batch->text, '\n');
 }
 
+/* Versions of rows are ten times their numbers. */
+static enum tr_group_turn other_row(struct fixture *fixture, int64_t version, int id)
+{
+    enum tr_group_turn turn = tr_group_next_row(&fixture->group, version);
+    if (turn != TR_GROUP_PASS)
+        put_row(fixture, &fixture->batch, version, id);
+    return turn;
+}
+
 static enum tr_group_turn row(struct fixture *fixture, int id)
 {
-    enum tr_group_turn turn = tr_group_next_row(&fixture->group);
-    if (turn != TR_GROUP_PASS)
-        put_row(fixture, &fixture->batch, id);
-    return turn;
+    return other_row(fixture, (int64_t)id * 10, id);
+}
+
+static int commit_at(struct fixture *fixture, int64_t version)
+{
+    return tr_group_commit(&fixture->group, version, &fixture->batch, &fixture->err);
 }
 
 static void begin(struct fixture *fixture, int64_t xid)
@@ -93,10 +105,10 @@ static void test_commit_stands_on_the_last_row(void **state)
     begin(fixture, 1);
     row(fixture, 1);
     row(fixture, 2);
-    assert_int_equal(tr_group_commit(&fixture->group, &fixture->batch, &fixture->err), 0);
+    assert_int_equal(commit_at(fixture, 1000), 0);
     begin(fixture, 2);
     row(fixture, 3);
-    assert_int_equal(tr_group_commit(&fixture->group, &fixture->batch, &fixture->err), 0);
+    assert_int_equal(commit_at(fixture, 1000), 0);
     assert_output(&fixture->batch,
                   "{\"id\":1}\n{\"id\":2,\"commit\":true}\n{\"id\":3,\"commit\":true}\n");
     assert_records_fit(&fixture->batch);
@@ -107,9 +119,9 @@ static void test_empty_group_marks_nothing(void **state)
     struct fixture *fixture = *state;
     begin(fixture, 1);
     row(fixture, 1);
-    assert_int_equal(tr_group_commit(&fixture->group, &fixture->batch, &fixture->err), 0);
+    assert_int_equal(commit_at(fixture, 1000), 0);
     begin(fixture, 2);
-    assert_int_equal(tr_group_commit(&fixture->group, &fixture->batch, &fixture->err), 0);
+    assert_int_equal(commit_at(fixture, 1000), 0);
     assert_output(&fixture->batch, "{\"id\":1,\"commit\":true}\n");
 }
 
@@ -131,7 +143,7 @@ static void test_rollback_to_takes_rows_back(void **state)
     assert_int_equal(tr_group_rollback_to(group, TR_SLICE("s1"), &fixture->batch, &fixture->err),
                      0);
     row(fixture, 5);
-    assert_int_equal(tr_group_commit(group, &fixture->batch, &fixture->err), 0);
+    assert_int_equal(commit_at(fixture, 1000), 0);
     assert_output(&fixture->batch, "{\"id\":1}\n{\"id\":5,\"commit\":true}\n");
     assert_records_fit(&fixture->batch);
 }
@@ -160,7 +172,7 @@ static void test_savepoint_set_again_moves(void **state)
     assert_int_equal(tr_group_savepoint(group, TR_SLICE("a"), &fixture->batch, &fixture->err), 0);
     row(fixture, 2);
     assert_int_equal(tr_group_rollback_to(group, TR_SLICE("a"), &fixture->batch, &fixture->err), 0);
-    assert_int_equal(tr_group_commit(group, &fixture->batch, &fixture->err), 0);
+    assert_int_equal(commit_at(fixture, 1000), 0);
     assert_output(&fixture->batch, "{\"id\":1,\"commit\":true}\n");
 }
 
@@ -169,7 +181,7 @@ static void test_rollback_leaves_earlier_groups_alone(void **state)
     struct fixture *fixture = *state;
     begin(fixture, 1);
     row(fixture, 1);
-    assert_int_equal(tr_group_commit(&fixture->group, &fixture->batch, &fixture->err), 0);
+    assert_int_equal(commit_at(fixture, 1000), 0);
     begin(fixture, 2);
     row(fixture, 2);
     row(fixture, 3);
@@ -213,7 +225,7 @@ static void test_large_group_keeps_its_last_row(void **state)
     go_out(fixture);
     assert_output(&fixture->next, "{\"id\":1}\n{\"id\":2}\n");
     assert_output(&fixture->batch, "{\"id\":3}\n");
-    assert_int_equal(tr_group_commit(&fixture->group, &fixture->batch, &fixture->err), 0);
+    assert_int_equal(commit_at(fixture, 1000), 0);
     assert_output(&fixture->batch, "{\"id\":3,\"commit\":true}\n");
     assert_records_fit(&fixture->batch);
 }
@@ -273,7 +285,7 @@ static void test_broken_connection_drops_held_rows(void **state)
     assert_output(&fixture->batch, "");
     begin(fixture, 1);
     assert_int_equal(row(fixture, 1), TR_GROUP_PUBLISH);
-    assert_int_equal(tr_group_commit(&fixture->group, &fixture->batch, &fixture->err), 0);
+    assert_int_equal(commit_at(fixture, 1000), 0);
     assert_output(&fixture->batch, "{\"id\":1,\"commit\":true}\n");
 }
 
@@ -294,10 +306,11 @@ static void send_half(struct fixture *fixture)
     assert_output(&fixture->batch, "");
 }
 
+/* The row in the place of number 3. */
 static int compare(struct fixture *fixture, int id)
 {
     struct tr_batch_fill from = tr_batch_fill(&fixture->batch);
-    assert_int_equal(row(fixture, id), TR_GROUP_COMPARE);
+    assert_int_equal(other_row(fixture, 30, id), TR_GROUP_COMPARE);
     return tr_group_compare(&fixture->group, &fixture->batch, from, &fixture->err);
 }
 
@@ -313,7 +326,7 @@ static void test_rows_that_went_out_are_passed_over(void **state)
     assert_int_equal(tr_group_rollback_to(group, TR_SLICE("a"), &fixture->batch, &fixture->err), 0);
     assert_int_equal(compare(fixture, 3), 0);
     assert_int_equal(row(fixture, 4), TR_GROUP_PUBLISH);
-    assert_int_equal(tr_group_commit(group, &fixture->batch, &fixture->err), 0);
+    assert_int_equal(commit_at(fixture, 1000), 0);
     assert_output(&fixture->batch, "{\"id\":4,\"commit\":true}\n");
 }
 
@@ -341,7 +354,7 @@ static void test_shorter_group_in_its_place_stops(void **state)
     send_half(fixture);
     begin(fixture, 1);
     row(fixture, 1);
-    assert_int_equal(tr_group_commit(&fixture->group, &fixture->batch, &fixture->err), TR_ESTATE);
+    assert_int_equal(commit_at(fixture, 20), TR_ESTATE);
 }
 
 static void test_file_end_after_half_went_out_stops(void **state)
@@ -362,6 +375,7 @@ static void restart(struct fixture *fixture)
     const struct tr_open_group open = tr_group_open(&fixture->group);
     assert_int_equal(open.version, 1);
     assert_int_equal(open.ordinal, 3);
+    assert_int_equal(open.row, 30);
     tr_group_done(&fixture->group);
     tr_group_init(&fixture->group);
     tr_group_resume(&fixture->group, &open);
@@ -376,9 +390,32 @@ static void test_restart_passes_over_what_is_out(void **state)
     assert_int_equal(row(fixture, 2), TR_GROUP_PASS);
     assert_int_equal(compare(fixture, 3), 0);
     assert_int_equal(row(fixture, 4), TR_GROUP_PUBLISH);
-    assert_int_equal(tr_group_commit(&fixture->group, &fixture->batch, &fixture->err), 0);
+    assert_int_equal(commit_at(fixture, 1000), 0);
     assert_output(&fixture->batch, "{\"id\":4,\"commit\":true}\n");
     assert_int_equal(tr_group_open(&fixture->group).ordinal, 0);
+}
+
+/* The last row that is out may be none that is captured now, and others may be so now. */
+static void test_restart_with_other_tables_captured(void **state)
+{
+    struct fixture *fixture = *state;
+    restart(fixture);
+    begin(fixture, 1);
+    for (int version = 11; version < 15; version++)
+        assert_int_equal(other_row(fixture, version, 100 + version), TR_GROUP_PASS);
+    assert_int_equal(
+        tr_group_savepoint(&fixture->group, TR_SLICE("b"), &fixture->batch, &fixture->err), 0);
+    assert_int_equal(other_row(fixture, 29, 129), TR_GROUP_PASS);
+    assert_int_equal(
+        tr_group_rollback_to(&fixture->group, TR_SLICE("b"), &fixture->batch, &fixture->err), 0);
+    assert_int_equal(row(fixture, 4), TR_GROUP_PUBLISH);
+    assert_int_equal(commit_at(fixture, 1000), 0);
+    assert_output(&fixture->batch, "{\"id\":4,\"commit\":true}\n");
+    tr_batch_reset(&fixture->batch);
+    restart(fixture);
+    begin(fixture, 1);
+    row(fixture, 1);
+    assert_int_equal(commit_at(fixture, 1000), 0); /* fewer rows than were published */
 }
 
 static void test_restart_finds_another_row(void **state)
@@ -425,6 +462,7 @@ int main(void)
         GROUP_TEST(test_shorter_group_in_its_place_stops),
         GROUP_TEST(test_file_end_after_half_went_out_stops),
         GROUP_TEST(test_restart_passes_over_what_is_out),
+        GROUP_TEST(test_restart_with_other_tables_captured),
         GROUP_TEST(test_restart_finds_another_row),
         GROUP_TEST(test_group_that_proves_void_after_a_restart_stops),
     };

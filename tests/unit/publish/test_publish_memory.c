@@ -116,14 +116,14 @@ static void one_group(struct reader *reader, struct tr_batch *batch)
     for (int i = 0; i < ROWS; i++) {
         if (i == ROWS / 2)
             assert_int_equal(tr_group_savepoint(group, TR_SLICE("s"), batch, &err), 0);
-        assert_int_equal(tr_group_next_row(group), TR_GROUP_PUBLISH);
+        assert_int_equal(tr_group_next_row(group, (int64_t)reader->offset + i), TR_GROUP_PUBLISH);
         put_row(reader, batch, i, false);
     }
     assert_int_equal(tr_group_rollback_to(group, TR_SLICE("s"), batch, &err), 0);
-    assert_int_equal(tr_group_next_row(group), TR_GROUP_PUBLISH);
+    assert_int_equal(tr_group_next_row(group, (int64_t)reader->offset + ROWS), TR_GROUP_PUBLISH);
     put_row(reader, batch, ROWS, false);
     put_row(reader, batch, ROWS, true);
-    assert_int_equal(tr_group_commit(group, batch, &err), 0);
+    assert_int_equal(tr_group_commit(group, (int64_t)reader->offset + 1000, batch, &err), 0);
     reader->offset += 1000;
     batch->has_end = true;
     batch->end = (struct tr_mark){.place = {.file = "bin.000001", .offset = reader->offset}};
