@@ -126,14 +126,18 @@ class MariaDB(Server):
             write_secret(self.password_file, secrets.token_hex(12) + "\n")
 
     def install(self):
-        """Makes the data folder beside its place, so that a broken one is never started."""
+        """Makes the data folder beside its place, so that a broken one is never started.
+
+        --force: without it a machine whose own name is not in DNS or /etc/hosts is refused,
+        and nothing here connects by that name.
+        """
         temp = self.folder / "data.new"
         shutil.rmtree(temp, ignore_errors=True)
         done = fetch.run_quiet(
             ["mariadb-install-db", "--no-defaults", *self.as_user(), f"--datadir={temp}",
-             "--auth-root-authentication-method=normal", "--skip-test-db"])
+             "--auth-root-authentication-method=normal", "--skip-test-db", "--force"])
         if done.returncode != 0:
-            raise StackError(f"mariadb-install-db failed: {fetch.last_lines(done.stdout)}")
+            raise StackError(f"mariadb-install-db failed: {fetch.last_lines(done.stdout, 8)}")
         temp.rename(self.data)
 
     def launch(self, extra):
