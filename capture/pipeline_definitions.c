@@ -56,7 +56,7 @@ static int add_marker(struct statement_state *state, enum tr_event_type type,
     struct tr_buf *text = &reader->batch->text;
     size_t key_at = text->length;
     if (reader->topics != NULL)
-        tr_encode_marker_key(database, table, text);
+        tr_event_put_marker_key(text, database, table);
     size_t value_at = text->length;
     struct tr_encode_header header = marker_header(state, type);
     struct tr_encoded encoded = {0};

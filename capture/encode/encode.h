@@ -55,9 +55,8 @@ bool tr_encode_key_changed(const struct tr_encoder *encoder, const struct tr_cel
 /* Makes `commit: true` of an event written with commit false, which must be followed by nothing
  * that can't be moved: everything behind commit_at moves by *moved bytes. */
 bool tr_encode_mark_commit(struct tr_buf *out, const struct tr_encoded *encoded, size_t *moved);
-/* A marker's event and key (for truncate and drop); names plain. */
+/* A marker's event (for truncate and drop); names plain. */
 void tr_encode_marker(const struct tr_encode_header *header, struct tr_slice database,
                       struct tr_slice table, struct tr_buf *out, struct tr_encoded *encoded);
-void tr_encode_marker_key(struct tr_slice database, struct tr_slice table, struct tr_buf *out);
 
 #endif

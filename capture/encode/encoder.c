@@ -21,19 +21,11 @@ static int keep(struct tr_encoder *encoder, struct tr_buf *text, struct tr_slice
     return out->data == NULL ? tr_error_set(err, TR_ENOMEM, "no memory for an encoder") : 0;
 }
 
-static void put_table(struct tr_buf *text, struct tr_slice database, struct tr_slice table)
-{
-    TR_JSON_LITERAL(text, "{\"database\":");
-    tr_json_text(text, database);
-    TR_JSON_LITERAL(text, ",\"table\":");
-    tr_json_text(text, table);
-}
-
 static int make_heads(struct tr_encoder *encoder, const struct tr_shape *shape, struct tr_buf *text,
                       struct tr_error *err)
 {
     for (int type = 0; type < TR_EVENT_TYPES; type++) {
-        put_table(text, shape->database, shape->table);
+        tr_event_put_table(text, shape->database, shape->table);
         tr_buf_printf(
             text, ",\"type\":\"%s\",\"version\":", tr_event_type_name((enum tr_event_type)type));
         if (keep(encoder, text, &encoder->heads[type], err) != 0)
@@ -42,7 +34,7 @@ static int make_heads(struct tr_encoder *encoder, const struct tr_shape *shape, 
     tr_buf_printf(text, ",\"schema_id\":%" PRId64 ",\"ts\":", shape->schema_id);
     if (keep(encoder, text, &encoder->schema, err) != 0)
         return err->code;
-    put_table(text, shape->database, shape->table);
+    tr_event_put_table(text, shape->database, shape->table);
     return keep(encoder, text, &encoder->key_head, err);
 }
 

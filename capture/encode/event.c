@@ -187,10 +187,7 @@ void tr_encode_marker(const struct tr_encode_header *header, struct tr_slice dat
 {
     encoded->start = out->length;
     encoded->invalid = 0;
-    TR_JSON_LITERAL(out, "{\"database\":");
-    tr_json_text(out, database);
-    TR_JSON_LITERAL(out, ",\"table\":");
-    tr_json_text(out, table);
+    tr_event_put_table(out, database, table);
     TR_JSON_LITERAL(out, ",\"type\":");
     tr_json_text(out, tr_slice_of(tr_event_type_name(header->type)));
     TR_JSON_LITERAL(out, ",\"version\":");

@@ -32,12 +32,3 @@ bool tr_encode_key_changed(const struct tr_encoder *encoder, const struct tr_cel
     }
     return false;
 }
-
-void tr_encode_marker_key(struct tr_slice database, struct tr_slice table, struct tr_buf *out)
-{
-    TR_JSON_LITERAL(out, "{\"database\":");
-    tr_json_text(out, database);
-    TR_JSON_LITERAL(out, ",\"table\":");
-    tr_json_text(out, table);
-    tr_buf_append_char(out, '}');
-}

@@ -169,34 +169,59 @@ static int read_event(struct tr_binlog_event *event, const uint8_t *packet, unsi
     return rc;
 }
 
-/* Reads a dump up to its first GTID event; 1 = *offset is where that event starts. */
-static int first_gtid(struct tr_source *source, MYSQL *mysql, char file[256], uint64_t *offset,
-                      struct tr_error *err)
+/* Judges an event of a dump: 1 = it is the one looked for, 0 = go on. */
+typedef int dump_judge(const struct tr_binlog_event *event, void *user, struct tr_error *err);
+
+/* Reads a dump up to the event looked for; 0 = the log's end came first. */
+static int search_dump(struct tr_source *source, MYSQL *mysql, dump_judge *judge, void *user,
+                       const char *doing, bool *truncated, struct tr_error *err)
 {
     bool checksum = source->server.checksum;
-    for (;;) {
+    int rc = 0;
+    while (rc == 0) {
         unsigned long size = mysql_net_read_packet(mysql);
         if (size == packet_error)
-            return tr_connection_error(source, mysql, "looking for the GTID", NULL, err);
+            return tr_connection_error(source, mysql, doing, truncated, err);
         const uint8_t *packet = mysql->net.read_pos;
         if (size < 20 || packet[0] != 0)
             return 0;
         struct tr_binlog_event event;
-        int rc = read_event(&event, packet, size, &checksum, err);
-        if (rc != 0)
-            return rc;
-        if (event.type == TR_BINLOG_ROTATE) {
-            struct tr_slice name;
-            uint64_t position;
-            rc = tr_binlog_rotate_read(&name, &position, &event, err);
-            if (rc != 0)
-                return rc;
-            snprintf(file, 256, "%.*s", (int)name.length, name.data);
-        } else if (event.type == TR_BINLOG_GTID && event.log_pos != 0) {
-            *offset = event.log_pos - event.length;
-            return 1;
-        }
+        rc = read_event(&event, packet, size, &checksum, err);
+        if (rc == 0)
+            rc = judge(&event, user, err);
     }
+    return rc;
+}
+
+struct place {
+    char file[256];
+    uint64_t offset;
+};
+
+/* The first GTID event is where it starts; a ROTATE tells the file. */
+static int judge_gtid(const struct tr_binlog_event *event, void *user, struct tr_error *err)
+{
+    struct place *place = user;
+    if (event->type == TR_BINLOG_ROTATE) {
+        struct tr_slice name;
+        uint64_t position;
+        int rc = tr_binlog_rotate_read(&name, &position, event, err);
+        if (rc == 0)
+            snprintf(place->file, sizeof(place->file), "%.*s", (int)name.length, name.data);
+        return rc;
+    }
+    if (event->type != TR_BINLOG_GTID || event->log_pos == 0)
+        return 0;
+    place->offset = event->log_pos - event->length;
+    return 1;
+}
+
+/* The first event that lies behind the dump's start. */
+static int judge_behind(const struct tr_binlog_event *event, void *user, struct tr_error *err)
+{
+    (void)err;
+    const uint64_t *start = user;
+    return event->timestamp != 0 && event->log_pos > *start;
 }
 
 /* The file's length by the server's index; TR_ESTATE when it has no such file. */
@@ -221,25 +246,6 @@ static int file_length(struct tr_source *source, const char *file, uint64_t *len
                                 source->endpoint, file);
 }
 
-/* Reads a dump up to the first event that lies behind its start, or the log's end. */
-static int first_event(struct tr_source *source, MYSQL *mysql, uint64_t offset, bool *truncated,
-                       struct tr_error *err)
-{
-    bool checksum = source->server.checksum;
-    for (;;) {
-        unsigned long size = mysql_net_read_packet(mysql);
-        if (size == packet_error)
-            return tr_connection_error(source, mysql, "looking for the place", truncated, err);
-        const uint8_t *packet = mysql->net.read_pos;
-        if (size < 20 || packet[0] != 0)
-            return 0;
-        struct tr_binlog_event event;
-        int rc = read_event(&event, packet, size, &checksum, err);
-        if (rc != 0 || (event.timestamp != 0 && event.log_pos > offset))
-            return rc;
-    }
-}
-
 /* Begins a dump there, and ends it. *truncated as in tr_source_read. */
 static int try_dump(struct tr_source *source, const char *file, uint64_t offset, bool *truncated,
                     struct tr_error *err)
@@ -253,9 +259,10 @@ static int try_dump(struct tr_source *source, const char *file, uint64_t offset,
     if (rc == 0)
         rc = tr_source_send_dump(source, &connection, file, offset, 1, err);
     if (rc == 0)
-        rc = first_event(source, connection.mysql, offset, truncated, err);
+        rc = search_dump(source, connection.mysql, judge_behind, &offset, "looking for the place",
+                         truncated, err);
     tr_connection_close(source, &connection);
-    return rc;
+    return rc < 0 ? rc : 0;
 }
 
 int tr_source_check_place(struct tr_source *source, const char *file, uint64_t offset,
@@ -333,20 +340,21 @@ int tr_source_find_gtid(struct tr_source *source, const char *gtid, char file[25
 {
     if (!is_gtid_list(gtid))
         return tr_error_set(err, TR_EUSAGE, "'%s' is no MariaDB GTID set (as 0-1101-33)", gtid);
-    char head_file[256], head_gtid[TR_GTID_SET_BYTES], found[256] = "";
+    char head_file[256], head_gtid[TR_GTID_SET_BYTES];
     uint64_t head_offset;
+    struct place found = {"", 0};
     int rc = tr_source_head(source, head_file, &head_offset, head_gtid, err);
     if (rc != 0)
         return rc;
     struct tr_connection connection = {NULL, -1};
     rc = start_gtid_dump(source, &connection, gtid, err);
     if (rc == 0)
-        rc = first_gtid(source, connection.mysql, found, offset, err);
+        rc = search_dump(source, connection.mysql, judge_gtid, &found, "looking for the GTID", NULL,
+                         err);
     tr_connection_close(source, &connection);
     if (rc < 0)
         return rc;
-    if (rc == 0)
-        *offset = head_offset;
-    strcpy(file, rc == 1 ? found : head_file);
+    strcpy(file, rc == 1 ? found.file : head_file);
+    *offset = rc == 1 ? found.offset : head_offset;
     return 0;
 }

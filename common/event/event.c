@@ -1,6 +1,8 @@
 /* event.c - see event.h. */
 #include "event.h"
 
+#include "json_writer.h"
+
 static const char *const type_names[TR_EVENT_TYPES] = {
     "insert",         "update",     "delete",      "bootstrap-insert",
     "table-truncate", "table-drop", "table-sweep", "barrier",
@@ -9,6 +11,20 @@ static const char *const type_names[TR_EVENT_TYPES] = {
 const char *tr_event_type_name(enum tr_event_type type)
 {
     return (unsigned)type < TR_EVENT_TYPES ? type_names[type] : "";
+}
+
+void tr_event_put_table(struct tr_buf *out, struct tr_slice database, struct tr_slice table)
+{
+    TR_JSON_LITERAL(out, "{\"database\":");
+    tr_json_text(out, database);
+    TR_JSON_LITERAL(out, ",\"table\":");
+    tr_json_text(out, table);
+}
+
+void tr_event_put_marker_key(struct tr_buf *out, struct tr_slice database, struct tr_slice table)
+{
+    tr_event_put_table(out, database, table);
+    tr_buf_append_char(out, '}');
 }
 
 /* A member's value as it came, before it is judged. */

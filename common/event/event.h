@@ -1,8 +1,9 @@
 /*
  * event.h - the change event: its types, and the envelope as a consumer sees it.
  *
- * Writing an event is capture's business (capture/encode); reading one is here. The format is
- * described, with JSON Schemas and examples, in schemas/. Pure functions; any thread.
+ * Writing an event is capture's business (capture/encode); reading one is here, and the beginning
+ * that events and keys share. The format is described, with JSON Schemas and examples, in schemas/.
+ * Pure functions; any thread.
  */
 #ifndef TR_EVENT_H
 #define TR_EVENT_H
@@ -31,6 +32,11 @@ static inline bool tr_event_is_marker(enum tr_event_type type)
 {
     return type >= TR_EVENT_TABLE_TRUNCATE;
 }
+
+/* Appends `{"database":…,"table":…`, as events and keys begin; without the closing brace. */
+void tr_event_put_table(struct tr_buf *out, struct tr_slice database, struct tr_slice table);
+/* Appends the key of a marker, which is only that. */
+void tr_event_put_marker_key(struct tr_buf *out, struct tr_slice database, struct tr_slice table);
 
 /* What the members before `data` say. Slices point into the record; names keep their JSON form
  * (quoted, escaped), so that equal names are equal bytes. */

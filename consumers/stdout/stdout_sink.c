@@ -7,7 +7,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "json_writer.h"
 #include "runtime.h"
 
 struct settings {
@@ -57,11 +56,7 @@ static int mark(struct tr_sink_lane *lane, struct tr_sink_table *table, enum tr_
     struct tr_buf key;
     (void)lane;
     tr_buf_init(&key, 8 << 10); /* far more than two names can take */
-    TR_JSON_LITERAL(&key, "{\"database\":");
-    tr_json_text(&key, table->database);
-    tr_json_member(&key, false, "table");
-    tr_json_text(&key, table->table);
-    TR_JSON_LITERAL(&key, "}");
+    tr_event_put_marker_key(&key, table->database, table->table);
     print(tr_event_type_name(type), version, (struct tr_slice){key.data, key.length},
           TR_SLICE("null"));
     tr_buf_done(&key);

@@ -286,8 +286,8 @@ static int write_markers(const struct tr_binlog_event *event, const struct tr_st
     for (uint32_t i = 0; i < statement->table_count; i++) {
         struct tr_encoded encoded;
         if (find_option("keys", NULL) != NULL) {
-            tr_encode_marker_key(statement->tables[i].database, statement->tables[i].table,
-                                 &driver.group);
+            tr_event_put_marker_key(&driver.group, statement->tables[i].database,
+                                    statement->tables[i].table);
             tr_buf_append_char(&driver.group, '\n');
         }
         tr_encode_marker(&driver.header, statement->tables[i].database, statement->tables[i].table,

@@ -181,7 +181,7 @@ static void writes_keys(void **state)
     assert_true(tr_encode_key(encoder, after, &out));
     assert_example("key.row");
     tr_buf_reset(&out);
-    tr_encode_marker_key(shape.database, shape.table, &out);
+    tr_event_put_marker_key(&out, shape.database, shape.table);
     assert_example("key.marker");
 }
 

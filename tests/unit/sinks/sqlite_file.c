@@ -12,25 +12,23 @@
 
 #include <cmocka.h>
 
-int sqlite_setup(void **state)
+int sqlite_folder_setup(void **state)
 {
     struct fixture *f = calloc(1, sizeof(*f));
     snprintf(f->folder, sizeof(f->folder), "/tmp/tailrace-test-XXXXXX");
     assert_non_null(mkdtemp(f->folder));
     snprintf(f->path, sizeof(f->path), "%s/read.db", f->folder);
     f->settings.path = f->path;
-    f->settings.busy_timeout_ms = 100;
-    harness_open(&f->h, &tr_sqlite_sink_ops, &f->settings);
+    f->settings.busy_timeout_ms = 50;
     *state = f;
     return 0;
 }
 
-int sqlite_teardown(void **state)
+int sqlite_folder_teardown(void **state)
 {
     struct fixture *f = *state;
     static const char *const suffixes[] = {"", ".g1", ".g1-wal", ".g1-shm", ".lock", ".old"};
     char path[256];
-    harness_close(&f->h);
     for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
         snprintf(path, sizeof(path), "%s%s", f->path, suffixes[i]);
         unlink(path);
@@ -38,6 +36,22 @@ int sqlite_teardown(void **state)
     int code = rmdir(f->folder);
     free(f);
     return code;
+}
+
+int sqlite_setup(void **state)
+{
+    if (sqlite_folder_setup(state) != 0)
+        return -1;
+    struct fixture *f = *state;
+    harness_open(&f->h, &tr_sqlite_sink_ops, &f->settings);
+    return 0;
+}
+
+int sqlite_teardown(void **state)
+{
+    struct fixture *f = *state;
+    harness_close(&f->h);
+    return sqlite_folder_teardown(state);
 }
 
 const char *query(struct fixture *f, const char *sql)

@@ -21,8 +21,14 @@ struct fixture {
     char path[128];
     struct sqlite_settings settings;
     struct harness h;
+    const struct tr_shape *shape; /* of the table, once a test has one */
+    struct tr_sink_table *table;
 };
 
+/* A folder and settings, nothing open yet; and the end of it. */
+int sqlite_folder_setup(void **state);
+int sqlite_folder_teardown(void **state);
+/* With the sink open on a new file. */
 int sqlite_setup(void **state);
 int sqlite_teardown(void **state);
 /* The first column of all rows, joined by `,`; as another reader of the file sees it. */

@@ -18,50 +18,9 @@
 
 #include <cmocka.h>
 
-#include "harness.h"
-#include "sqlite_sink.h"
-#include "store.h"
+#include "sqlite_file.h"
 
-#define ID "{\"name\":\"id\",\"type\":\"int\",\"nullable\":false}"
-#define NAME                                                                                       \
-    "{\"name\":\"name\",\"type\":\"varchar\",\"nullable\":true,\"length\":999,\"charset\":"        \
-    "\"utf8mb4\"}"
 #define ROWS 4000
-
-struct fixture {
-    char folder[64];
-    char path[128];
-    struct sqlite_settings settings;
-    struct harness h;
-    const struct tr_shape *shape;
-    struct tr_sink_table *table;
-};
-
-static int setup(void **state)
-{
-    struct fixture *f = calloc(1, sizeof(*f));
-    snprintf(f->folder, sizeof(f->folder), "/tmp/tailrace-test-XXXXXX");
-    assert_non_null(mkdtemp(f->folder));
-    snprintf(f->path, sizeof(f->path), "%s/read.db", f->folder);
-    f->settings.path = f->path;
-    f->settings.busy_timeout_ms = 50;
-    *state = f;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct fixture *f = *state;
-    static const char *const suffixes[] = {"", ".g1", ".g1-wal", ".g1-shm", ".lock"};
-    char path[256];
-    for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
-        snprintf(path, sizeof(path), "%s%s", f->path, suffixes[i]);
-        unlink(path);
-    }
-    int code = rmdir(f->folder);
-    free(f);
-    return code;
-}
 
 static void open_with_table(struct fixture *f)
 {
@@ -75,20 +34,6 @@ static sqlite3 *other_writer(struct fixture *f)
     sqlite3 *db = NULL;
     assert_int_equal(sqlite3_open(f->path, &db), SQLITE_OK);
     return db;
-}
-
-static const char *query(struct fixture *f, const char *sql)
-{
-    static char out[256];
-    sqlite3 *db = other_writer(f);
-    sqlite3_stmt *stmt = NULL;
-    assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &stmt, NULL), SQLITE_OK);
-    assert_int_equal(sqlite3_step(stmt), SQLITE_ROW);
-    const char *text = (const char *)sqlite3_column_text(stmt, 0);
-    snprintf(out, sizeof(out), "%s", text != NULL ? text : "NULL");
-    sqlite3_finalize(stmt);
-    sqlite3_close(db);
-    return out;
 }
 
 /* A batch of ROWS rows of about 1 kB, with ids from `first` on. */
@@ -387,7 +332,8 @@ static void a_full_file_at_the_first_row(void **state)
 
 int main(void)
 {
-#define IN_A_FOLDER(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+#define IN_A_FOLDER(test)                                                                          \
+    cmocka_unit_test_setup_teardown(test, sqlite_folder_setup, sqlite_folder_teardown)
     const struct CMUnitTest tests[] = {
         IN_A_FOLDER(the_path_is_a_link_to_the_generation),
         IN_A_FOLDER(a_relative_path_works),

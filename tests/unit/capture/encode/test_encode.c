@@ -244,7 +244,7 @@ static void writes_markers(void **state)
     assert_text("{\"database\":\"d\",\"table\":\"o\\\"dd\",\"type\":\"table-truncate\","
                 "\"version\":77,\"ts\":1764000000,\"xid\":70,\"gtid\":\"0-1-33\"}");
     tr_buf_reset(&out);
-    tr_encode_marker_key(TR_SLICE("d"), TR_SLICE("o\"dd"), &out);
+    tr_event_put_marker_key(&out, TR_SLICE("d"), TR_SLICE("o\"dd"));
     assert_text("{\"database\":\"d\",\"table\":\"o\\\"dd\"}");
 }
 
