@@ -1,30 +1,24 @@
 /* main.c - tailrace-capture: reads the binlog, publishes row changes. */
 #include "app.h"
 #include "commands.h"
+#include "kafka.h"
 #include "pipeline.h"
+#include "schema.h"
 
 static struct tr_capture config;
-
-static const struct tr_option kafka_options[] = {
-    {"bootstrap.servers", TR_OPT_STRING, 0, NULL, 0, 0, NULL, true, "Brokers: host:port, …"},
-    {"security.protocol", TR_OPT_STRING, 0, NULL, 0, 0, NULL, false,
-     "plaintext, ssl, sasl_plaintext or sasl_ssl."},
-    {"sasl.mechanisms", TR_OPT_STRING, 0, NULL, 0, 0, NULL, false, "PLAIN, SCRAM-SHA-256, …"},
-    {"sasl.username", TR_OPT_STRING, 0, NULL, 0, 0, NULL, false, "Name for SASL."},
-    {"sasl.password", TR_OPT_SECRET, 0, NULL, 0, 0, NULL, false, "Password for SASL."},
-    {"compression.codec", TR_OPT_STRING, 0, NULL, 0, 0, NULL, false, "Of batches; lz4 without it."},
-    {0},
-};
 
 static const struct tr_section sections[] = {
     {.name = "", .options = tr_pipeline_options, .target = &config},
     {.name = "source", .options = tr_source_options, .target = &config.source},
     {.name = "kafka",
-     .options = kafka_options,
+     .options = tr_kafka_options,
      .target = &config.kafka,
      .free_map = true,
-     .help = "any property of librdkafka"},
-    {.name = "capture", .options = tr_capture_options, .target = &config.capture},
+     .help = tr_kafka_options_help},
+    {.name = "capture",
+     .options = tr_capture_options,
+     .target = &config.capture,
+     .rule_keys = tr_schema_rule_keys},
     {0},
 };
 

@@ -76,17 +76,22 @@ int schema_key_choose(const struct schema_known *known, const struct tr_binlog_t
     return given != NULL ? take_setting(given, table, key, count, err) : 0;
 }
 
+const struct tr_rule_key tr_schema_rule_keys[] = {
+    {"topic", "TEXT", NULL, "The topic of its rows, instead of what capture.topic says."},
+    {"key", "LIST", NULL, "Key columns, for a table without a key of its own."},
+    {0},
+};
+
 static int check_rule(void *context, const char *pattern, const struct tr_node *settings,
                       struct tr_error *err)
 {
-    static const char *const known[] = {"table", "topic", "key", NULL};
     (void)context;
     if (tr_node_get(settings, "exclude_columns") != NULL)
         return tr_error_set(err, TR_ECONFIG,
                             "capture.tables, %s: exclude_columns is not supported; leave it out, "
                             "or leave the table out with \"!%s\"",
                             pattern, pattern);
-    return tr_node_check_keys(settings, "capture.tables", known, err);
+    return tr_node_check_rule(settings, "capture.tables", tr_schema_rule_keys, err);
 }
 
 int tr_schema_check_rules(const struct tr_rules *rules, struct tr_error *err)

@@ -34,6 +34,8 @@ struct tr_schema_config {
     bool skip_without_key;      /* on_no_key: skip */
 };
 
+/* What a rule of `capture.tables` may say. */
+extern const struct tr_rule_key tr_schema_rule_keys[];
 /* TR_ECONFIG for settings of a rule that are unknown or not supported. */
 int tr_schema_check_rules(const struct tr_rules *rules, struct tr_error *err) TR_MUST_CHECK;
 /* `control` and `source` may be NULL where only topics are asked for. The topics of the shapes that

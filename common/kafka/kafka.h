@@ -18,6 +18,10 @@
 #include "buf.h"
 #include "options.h"
 
+/* The `kafka:` section's best known keys with their defaults, and what others it takes. */
+extern const struct tr_option tr_kafka_options[];
+extern const char tr_kafka_options_help[];
+
 #define TR_KAFKA_OFFSET_NONE (-1001)   /* no such offset */
 #define TR_KAFKA_OFFSET_BEGINNING (-2) /* to start with: the first that the topic still has */
 

@@ -5,6 +5,27 @@
 
 #include "client.h"
 
+const struct tr_option tr_kafka_options[] = {
+    {.key = "bootstrap.servers",
+     .type = TR_OPT_STRING,
+     .def = "127.0.0.1:9092",
+     .common = true,
+     .help = "Brokers to begin with, host:port, separated by commas."},
+    {.key = "security.protocol",
+     .type = TR_OPT_STRING,
+     .help = "plaintext, ssl, sasl_plaintext or sasl_ssl."},
+    {.key = "sasl.mechanisms", .type = TR_OPT_STRING, .help = "PLAIN, SCRAM-SHA-256, …"},
+    {.key = "sasl.username", .type = TR_OPT_STRING, .help = "Name for SASL."},
+    {.key = "sasl.password", .type = TR_OPT_SECRET, .help = "Password for SASL."},
+    {.key = "compression.codec",
+     .type = TR_OPT_STRING,
+     .help = "Of what is produced; lz4 without it."},
+    {.key = NULL},
+};
+
+const char tr_kafka_options_help[] =
+    "any property of librdkafka but those that tailrace sets itself (acks, group.id, …)";
+
 /* Ours alone: with other values records would be lost, repeated out of order or passed over. */
 static const char *const locked_names[] = {
     "acks",

@@ -51,6 +51,11 @@ static void section_help(FILE *out, const struct tr_section *section, bool all)
         snprintf(name, sizeof(name), "%s%s%s%s", section->name, dot, option->key, file);
         help_line(out, name, option->help, option->def);
     }
+    for (const struct tr_rule_key *key = section->rule_keys; all && key != NULL && key->key != NULL;
+         key++) {
+        snprintf(name, sizeof(name), "%s.tables: {%s}", section->name, key->key);
+        help_line(out, name, key->help, key->def);
+    }
 }
 
 void tr_options_help(FILE *out, const struct tr_section *sections, bool all)
@@ -69,19 +74,54 @@ static void put_cell(FILE *out, const char *text)
     }
 }
 
+static void reference_default(FILE *out, const char *def)
+{
+    fputs(" | ", out);
+    if (def != NULL && *def != '\0')
+        fprintf(out, "`%s`", def);
+    fputs(" | ", out);
+}
+
+static void reference_rule_keys(FILE *out, const struct tr_rule_key *key)
+{
+    fputs("\nA rule of `tables` that is a map, `{table: \"shop.*\", …}`, may have:\n\n"
+          "| key | value | default | meaning |\n| --- | --- | --- | --- |\n",
+          out);
+    for (; key->key != NULL; key++) {
+        fprintf(out, "| `%s` | ", key->key);
+        put_cell(out, key->value);
+        reference_default(out, key->def);
+        put_cell(out, key->help);
+        fputs(" |\n", out);
+    }
+}
+
 static void reference_row(FILE *out, const char *section, const struct tr_option *option)
 {
     fprintf(out, "| `%s%s%s` | ", section, *section != '\0' ? "." : "", option->key);
     put_cell(out, meta_of(option));
-    fputs(" | ", out);
-    if (option->def != NULL && *option->def != '\0')
-        fprintf(out, "`%s`", option->def);
-    fputs(" | ", out);
+    reference_default(out, option->def);
     put_cell(out, option->help);
     if (option->type == TR_OPT_SECRET)
         fprintf(out, " Secret: no option takes it; `%s_file` names a file that holds it.",
                 option->key);
     fputs(" |\n", out);
+}
+
+static void reference_section(FILE *out, const struct tr_section *section)
+{
+    fprintf(out, "\n### %s\n\n", *section->name != '\0' ? section->name : "Top level");
+    if (section->free_map)
+        fprintf(out, "Takes %s.\n\n", section->help != NULL ? section->help : "any key");
+    else if (section->help != NULL)
+        fprintf(out, "%s\n\n", section->help);
+    if (section->options == NULL || section->options->key == NULL)
+        return;
+    fputs("| option | value | default | meaning |\n| --- | --- | --- | --- |\n", out);
+    for (const struct tr_option *option = section->options; option->key != NULL; option++)
+        reference_row(out, section->name, option);
+    if (section->rule_keys != NULL)
+        reference_rule_keys(out, section->rule_keys);
 }
 
 void tr_options_reference(FILE *out, const char *program, const struct tr_section *sections)
@@ -91,16 +131,8 @@ void tr_options_reference(FILE *out, const char *program, const struct tr_sectio
             "(`TAILRACE_` and the\nname in capitals, dots as underscores), and an option of "
             "`%s` (`--name=VALUE`).\nLater ones win.\n",
             program);
-    for (; sections->name != NULL; sections++) {
-        fprintf(out, "\n### %s\n\n", *sections->name != '\0' ? sections->name : "Top level");
-        if (sections->free_map)
-            fprintf(out, "Takes %s.\n\n", sections->help != NULL ? sections->help : "any key");
-        if (sections->options == NULL || sections->options->key == NULL)
-            continue;
-        fputs("| option | value | default | meaning |\n| --- | --- | --- | --- |\n", out);
-        for (const struct tr_option *option = sections->options; option->key != NULL; option++)
-            reference_row(out, sections->name, option);
-    }
+    for (; sections->name != NULL; sections++)
+        reference_section(out, sections);
 }
 
 const struct tr_option *tr_options_find(const struct tr_section *sections, const char *name,

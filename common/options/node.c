@@ -1,4 +1,5 @@
 /* node.c - reading the document's tree; see options.h. */
+#include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -58,4 +59,17 @@ int tr_node_check_keys(const struct tr_node *map, const char *where, const char 
                              nearest != NULL ? nearest : "", nearest != NULL ? "'?" : "");
     }
     return 0;
+}
+
+#define RULE_KEYS_MAX 16
+
+int tr_node_check_rule(const struct tr_node *map, const char *where, const struct tr_rule_key *keys,
+                       struct tr_error *err)
+{
+    const char *known[RULE_KEYS_MAX + 2] = {"table"};
+    for (size_t i = 1; keys != NULL && keys->key != NULL; keys++, i++) {
+        assert(i <= RULE_KEYS_MAX);
+        known[i] = keys->key;
+    }
+    return tr_node_check_keys(map, where, known, err);
 }

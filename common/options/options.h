@@ -47,6 +47,14 @@ struct tr_option {
     const char *help;   /* one sentence */
 };
 
+/* A key that a rule of `tables:` may have when it is a map, beside `table`. */
+struct tr_rule_key {
+    const char *key;   /* NULL ends the table */
+    const char *value; /* what it takes: "DURATION" */
+    const char *def;   /* NULL = none */
+    const char *help;  /* one sentence */
+};
+
 /* A section of the file and where its values go. */
 struct tr_section {
     const char *name; /* "source"; "" for the top level (`pipeline`); NULL ends the list */
@@ -61,7 +69,8 @@ struct tr_section {
      * password, secret or key.pem is refused on the command line.
      */
     bool free_map;
-    const char *help; /* of a free map: "any property of librdkafka" */
+    const struct tr_rule_key *rule_keys; /* of the section's `tables`; NULL = none */
+    const char *help; /* a sentence above the options; of a free map: "any property of …" */
 };
 
 /* A piece of the YAML document. Scalars keep their text; all is owned by the tr_config. */
@@ -81,6 +90,10 @@ const struct tr_node *tr_node_get(const struct tr_node *map, const char *key);
 const char *tr_node_text(const struct tr_node *map, const char *key, const char *def);
 /* TR_ECONFIG naming file, line, the unknown key and the nearest of `known` (NULL-ended). */
 int tr_node_check_keys(const struct tr_node *map, const char *where, const char *const *known,
+                       struct tr_error *err) TR_MUST_CHECK;
+
+/* The same for a rule of `tables:`; `keys` NULL: it may have none but `table`. */
+int tr_node_check_rule(const struct tr_node *map, const char *where, const struct tr_rule_key *keys,
                        struct tr_error *err) TR_MUST_CHECK;
 
 /* TR_ECONFIG: "FILE:LINE: …" about that node. */

@@ -29,12 +29,8 @@ static const char *name_fault(struct tr_slice name)
 
 int tr_es_check_settings(const struct tr_node *settings, const char *table, struct tr_error *err)
 {
-    static const char *const known[] = {"table", "index", "fields", NULL};
     if (settings == NULL)
         return 0;
-    int rc = tr_node_check_keys(settings, table, known, err);
-    if (rc != 0)
-        return rc;
     const struct tr_node *fields = tr_node_get(settings, "fields");
     if (fields != NULL && fields->type != TR_NODE_MAP)
         return tr_node_error(fields, err, "%s: fields is a map, like {name: text}", table);

@@ -44,6 +44,14 @@ static const struct tr_option options[] = {
 /* ---- open and close ----------------------------------------------------------------------------
  */
 
+static const struct tr_rule_key rule_keys[] = {
+    {"index", "TEXT", NULL, "The alias of its index; database.table in lower case without it."},
+    {"fields", "MAP", NULL,
+     "Types or whole mappings of columns instead of those that follow from the column: "
+     "{name: text}."},
+    {0},
+};
+
 static int check_rule(const char *pattern, const struct tr_node *settings, struct tr_error *err)
 {
     return tr_es_check_settings(settings, pattern, err);
@@ -302,6 +310,7 @@ const struct tr_sink_ops tr_elasticsearch_sink_ops = {
     /* Bodies of 1 to 5 MB are the fastest; each message counts with what it costs in memory. */
     .batch_records_max = 10000,
     .batch_bytes_max = (size_t)5 << 20,
+    .rule_keys = rule_keys,
     .check_rule = check_rule,
     .open = open_sink,
     .close = close_sink,

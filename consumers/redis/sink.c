@@ -99,15 +99,18 @@ static int sink_open(struct tr_sink **out, const struct tr_sink_context *context
 /* ---- tables -----------------------------------------------------------------------------------
  */
 
-static const char *const table_keys[] = {"table", "key", "value", "ttl", NULL};
+static const struct tr_rule_key rule_keys[] = {
+    {"key", "TEMPLATE", TEMPLATE_DEFAULT,
+     "The row's key; names the table's key columns, all of them, as {column}."},
+    {"value", "json", "json", "What the key holds: the row as JSON."},
+    {"ttl", "DURATION", NULL, "How long a row stays after its last change; for ever without it."},
+    {0},
+};
 
 /* What a rule says; `ttl_ms` stays when it says nothing of it. */
 static int read_rule(const struct tr_node *settings, const char *pattern, int64_t *ttl_ms,
                      struct tr_error *err)
 {
-    int code = tr_node_check_keys(settings, pattern, table_keys, err);
-    if (code != 0)
-        return code;
     const char *value = tr_node_text(settings, "value", "json");
     if (strcmp(value, "json") != 0)
         return tr_node_error(settings, err, "%s: value must be json, not %s", pattern, value);
@@ -261,6 +264,7 @@ const struct tr_sink_ops tr_redis_sink_ops = {
     .lanes = 2,
     .batch_records_max = 5000,
     .batch_bytes_max = (size_t)4 << 20,
+    .rule_keys = rule_keys,
     .check_rule = check_rule,
     .open = sink_open,
     .close = sink_close,

@@ -4,6 +4,7 @@
 
 #include "app.h"
 #include "commands.h"
+#include "kafka.h"
 
 static const struct tr_option top_options[] = {
     {.key = "pipeline",
@@ -11,15 +12,6 @@ static const struct tr_option top_options[] = {
      .offset = offsetof(struct tr_program, pipeline),
      .common = true,
      .help = "The pipeline's name: prefix of its topics and groups."},
-    {.key = NULL},
-};
-
-static const struct tr_option kafka_options[] = {
-    {.key = "bootstrap.servers",
-     .type = TR_OPT_STRING,
-     .def = "127.0.0.1:9092",
-     .common = true,
-     .help = "Brokers to begin with, host:port, separated by commas."},
     {.key = NULL},
 };
 
@@ -72,20 +64,27 @@ static const struct tr_app_command commands[] = {
 
 int tr_runtime_main(const struct tr_sink_ops *ops, int argc, char **argv)
 {
-    char name[64], examples[256];
+    char name[64], examples[256], defaults[128];
     struct tr_program program = {.ops = ops, .settings = calloc(1, ops->settings_size)};
     if (program.settings == NULL)
         return tr_error_exit_code(TR_ENOMEM);
     const struct tr_section sections[] = {
         {.name = "", .options = top_options, .target = &program},
         {.name = "kafka",
-         .options = kafka_options,
+         .options = tr_kafka_options,
          .target = &program.kafka,
          .free_map = true,
-         .help = "any property of librdkafka"},
-        {.name = ops->name, .options = ops->options, .target = program.settings},
+         .help = tr_kafka_options_help},
+        {.name = ops->name,
+         .options = ops->options,
+         .target = program.settings,
+         .rule_keys = ops->rule_keys,
+         .help = defaults},
         {.name = NULL},
     };
+    snprintf(defaults, sizeof(defaults),
+             "What suits the store: lanes %u, batch_records_max %zu, batch_bytes_max %zu MiB.",
+             ops->lanes, ops->batch_records_max, ops->batch_bytes_max >> 20);
     snprintf(name, sizeof(name), "tailrace-%s", ops->name);
     snprintf(examples, sizeof(examples),
              "  %s check\n  %s run --config tailrace.yaml\n  %s reset --to beginning\n", name, name,

@@ -31,11 +31,11 @@ static int make_names(struct tr_session *session, struct tr_error *err)
 static int check_rule(void *context, const char *pattern, const struct tr_node *settings,
                       struct tr_error *err)
 {
-    static const char *const known[] = {"table", NULL};
     const struct tr_sink_ops *const *ops = context;
-    if ((*ops)->check_rule != NULL)
-        return (*ops)->check_rule(pattern, settings, err);
-    return tr_node_check_keys(settings, pattern, known, err);
+    int rc = tr_node_check_rule(settings, pattern, (*ops)->rule_keys, err);
+    if (rc == 0 && (*ops)->check_rule != NULL)
+        rc = (*ops)->check_rule(pattern, settings, err);
+    return rc;
 }
 
 int tr_session_init(struct tr_session *session, const struct tr_program *program, bool read_only,

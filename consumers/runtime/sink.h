@@ -121,8 +121,9 @@ struct tr_sink_ops {
     unsigned lanes; /* default number */
     size_t batch_records_max, batch_bytes_max; /* defaults */
 
-    /* Checks the settings of one rule of `tables:`, before anything is opened. NULL: a rule has
-     * none but the key `table`. TR_ECONFIG with file and line. */
+    const struct tr_rule_key *rule_keys; /* what a rule of `tables:` may say; NULL: only `table` */
+    /* Checks the values of one such rule, before anything is opened; NULL: any are good.
+     * TR_ECONFIG with file and line. */
     int (*check_rule)(const char *pattern, const struct tr_node *settings, struct tr_error *err);
     /* TR_ECONFIG, TR_ESTORE (fatal), TR_ESTORE_RETRY. Checks the sink's configuration first. */
     int (*open)(struct tr_sink **out, const struct tr_sink_context *context, struct tr_error *err);

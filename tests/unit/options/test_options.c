@@ -95,9 +95,19 @@ static const struct tr_option kafka_options[] = {
     {.key = NULL},
 };
 
+static const struct tr_rule_key rule_keys[] = {
+    {"index", "TEXT", "rows", "Where they go."},
+    {"fields", "MAP", NULL, "Their types."},
+    {0},
+};
+
 static const struct tr_section sections[] = {
     {.name = "", .options = top_options, .target = &top},
-    {.name = "source", .options = source_options, .target = &source},
+    {.name = "source",
+     .options = source_options,
+     .target = &source,
+     .rule_keys = rule_keys,
+     .help = "Where rows come from."},
     {.name = "kafka",
      .options = kafka_options,
      .target = &kafka,
@@ -423,6 +433,13 @@ static void test_check_keys(void **state)
     assert_int_equal(tr_node_check_keys(table, "tables.a.b", known, &err), TR_ECONFIG);
     assert_string_equal(err.text,
                         "./tailrace.yaml:3: tables.a.b: unknown key 'indx'; did you mean 'index'?");
+    tr_error_reset(&err);
+    assert_int_equal(tr_node_check_rule(table, "a.b", rule_keys, &err), TR_ECONFIG);
+    assert_string_equal(err.text,
+                        "./tailrace.yaml:3: a.b: unknown key 'indx'; did you mean 'index'?");
+    tr_error_reset(&err);
+    assert_int_equal(tr_node_check_rule(table, "a.b", NULL, &err), TR_ECONFIG);
+    assert_string_equal(err.text, "./tailrace.yaml:3: a.b: unknown key 'indx'");
     tr_config_free(config);
 }
 
@@ -437,6 +454,7 @@ static void test_help(void **state)
     assert_non_null(strstr(text, "source.host "));
     assert_non_null(strstr(text, "[127.0.0.1]"));
     assert_null(strstr(text, "source.port"));
+    assert_null(strstr(text, "source.tables: {index}"));
     free(text);
     out = open_memstream(&text, &size);
     tr_options_reference(out, "tailrace-x", sections);
@@ -444,6 +462,14 @@ static void test_help(void **state)
     assert_non_null(strstr(text, "| `source.tls.mode` | off\\|required\\|verify_ca | `off` |"));
     assert_non_null(strstr(text, "`password_file` names a file"));
     assert_non_null(strstr(text, "Takes any property of librdkafka."));
+    assert_non_null(strstr(text, "### source\n\nWhere rows come from.\n\n| option"));
+    assert_non_null(strstr(text, "| `index` | TEXT | `rows` | Where they go. |\n"
+                                 "| `fields` | MAP |  | Their types. |\n"));
+    free(text);
+    out = open_memstream(&text, &size);
+    tr_options_help(out, sections, true);
+    fclose(out);
+    assert_non_null(strstr(text, "source.tables: {index}         Where they go. [rows]\n"));
     free(text);
 }
 
