@@ -33,12 +33,15 @@ STEPS = [
 
 
 def make_changes(places, say):
-    """Runs all steps and says what each did."""
+    """Runs all steps and says what each did. A step that changes no row would show nothing."""
     link = catalogue.connect(places, database=catalogue.DATABASE)
     with link, link.cursor() as cursor:
         for title, statements in STEPS:
             changed = [cursor.execute(statement) for statement in statements]
             link.commit()
+            for statement, rows in zip(statements, changed, strict=True):
+                if rows == 0 and statement.startswith(("INSERT", "UPDATE", "DELETE")):
+                    raise StackError(f"nothing in the catalogue to {title}: {statement}")
             say(f"  {title}: {max(changed)} rows" if max(changed) else f"  {title}")
 
 

@@ -33,8 +33,6 @@ from screen import Progress, Screen  # noqa: E402
 from stack import NAMES, Stack, parse_port  # noqa: E402
 
 STORES = ("sqlite", "redis", "elasticsearch")
-# For the load, and for the commands that are printed at the end.
-TOOLS = ["sysbench", "sqlite3", "curl"]
 # So long may nothing at all move; a busy machine starts slowly.
 STALL_S = 300
 COMPARE_WAIT_S = 180
@@ -143,7 +141,8 @@ class Quickstart:
         self.stack.check_folder()
         self.stack.check_memory(names)
         self.stack.check_wanted_ports(names)
-        fetch.install_packages(fetch.packages_for(names) + fetch.BUILD_PACKAGES + TOOLS, self.say)
+        fetch.install_packages(fetch.packages_for(names) + fetch.BUILD_PACKAGES +
+                               fetch.DEMO_PACKAGES, self.say)
         fetch.fetch_artefacts(names, self.say)
         self.stack.check_loopback()
         self.take_folder()

@@ -38,10 +38,13 @@ BUILD_PACKAGES = [
     "libmicrohttpd-dev", "libyaml-dev", "zlib1g-dev", "libcmocka-dev",
 ]
 
-# What the tests use on top of both.
+# What the quickstart needs besides: its load, and the commands that it prints at its end.
+DEMO_PACKAGES = ["sysbench", "sqlite3", "curl"]
+
+# What the tests, which also run the quickstart, use on top of all that.
 TEST_PACKAGES = [
-    "kcat", "sysbench", "python3-jsonschema", "clang", "libclang-rt-14-dev", "clang-format",
-    "clang-tidy",
+    *DEMO_PACKAGES, "git", "kcat", "python3-jsonschema", "clang", "libclang-rt-14-dev",
+    "clang-format", "clang-tidy",
 ]
 
 

@@ -22,7 +22,13 @@ import pymysql
 from source import Source
 from stores import Elasticsearch, Redis, Sqlite, StoreError
 
-STORES = ("sqlite", "redis", "elasticsearch")
+# A store's name, and how it is opened: (options, endpoints) -> what compare_all reads.
+STORES = {
+    "sqlite": lambda options, _: Sqlite(os.path.abspath(options.sqlite)),
+    "redis": lambda options, places: Redis(places["REDIS_URL"], options.redis_key),
+    "elasticsearch": lambda options, places: Elasticsearch(places["ELASTICSEARCH_URL"],
+                                                           options.es_index),
+}
 
 
 @dataclass
@@ -182,21 +188,13 @@ def open_source(options, places):
                   user=options.user, password=password)
 
 
-def open_store(name, options, places):
-    if name == "sqlite":
-        return Sqlite(os.path.abspath(options.sqlite))
-    if name == "redis":
-        return Redis(places["REDIS_URL"], options.redis_key)
-    return Elasticsearch(places["ELASTICSEARCH_URL"], options.es_index)
-
-
 def run(options):
     places = read_endpoints(options.endpoints)
     end = time.monotonic() + options.wait
     while True:
         try:
             source = open_source(options, places)
-            stores = [open_store(name, options, places) for name in options.stores]
+            stores = [STORES[name](options, places) for name in options.stores]
             results = compare_all(options, source, stores)
         except StoreError as error:
             if time.monotonic() >= end:

@@ -5,8 +5,11 @@ Starts its own servers in private folders; the servers of other stacks are not t
 """
 
 import contextlib
+import io
+import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import socket
@@ -21,13 +24,16 @@ from unittest import mock
 import pymysql
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "deploy" / "stack"))
+sys.path[:0] = [str(ROOT / "deploy" / "stack"), str(ROOT / "deploy" / "demo")]
 
+import quickstart  # noqa: E402
 import stack as stack_module  # noqa: E402
 from stack import Stack, StackError, read_endpoints  # noqa: E402
 
 FULL = os.environ.get("TAILRACE_TEST_FULL") == "1"
-SHORT = ("--stores", "sqlite", "--sysbench-seconds", "3")
+LOAD = () if FULL else ("--stores", "sqlite", "--sysbench-seconds", "3")
+# A store's progress: its bar, rows applied, rate and lag.
+PROGRESS = r"  {} +\[#*\.*\] +\d+ % +[\d,]+ rows +[\d,]+/s  lag +[\d,]+\n"
 
 
 def quiet(_text):
@@ -202,9 +208,9 @@ class QuickstartTest(unittest.TestCase):
                               capture_output=True, check=False, timeout=120)
 
     @contextlib.contextmanager
-    def once(self):
+    def run_it(self, *arguments):
         """A run with what it says in a file; whatever happens, it has ended afterwards."""
-        command = [str(ROOT / "deploy/quickstart"), "--once", *([] if FULL else SHORT)]
+        command = [str(ROOT / "deploy/quickstart"), *arguments]
         with open(self.temp.name + "/said", "w", encoding="utf-8") as said, subprocess.Popen(
                 command, env=self.env, stdin=subprocess.DEVNULL, stdout=said, stderr=said) as child:
             try:
@@ -217,7 +223,7 @@ class QuickstartTest(unittest.TestCase):
         return Path(self.temp.name, "said").read_text(encoding="utf-8")
 
     def test_once_compares_all_and_leaves_nothing_running(self):
-        with self.once() as child:
+        with self.run_it("--once", *LOAD) as child:
             self.assertEqual(child.wait(900 if FULL else 300), 0, self.said())
         self.assertEqual(self.said().splitlines()[-1], "every store equals the source")
         rows = re.findall(r"equal: \d+ comparisons, (\d+) rows", self.said())
@@ -231,12 +237,52 @@ class QuickstartTest(unittest.TestCase):
         done = self.clean()
         self.assertEqual((done.returncode, self.folder.exists()), (0, False), done.stderr)
 
+    def suggested(self):
+        """The commands that it printed, by their first word."""
+        lines = self.said().split("try, in another terminal:\n")[1].splitlines()
+        commands = [line.strip() for line in lines if line.startswith("  ")]
+        return {Path(shlex.split(command)[0]).name: command for command in commands}
+
+    def try_suggested(self):
+        tried = {}
+        for name, command in self.suggested().items():
+            done = subprocess.run(command, shell=True, text=True, capture_output=True,
+                                  stdin=subprocess.DEVNULL, check=False, timeout=60)
+            self.assertEqual(done.returncode, 0, command + done.stdout + done.stderr)
+            tried[name] = done.stdout
+        return tried
+
+    def test_shows_progress_and_commands_that_work_until_ctrl_c(self):
+        stores = ["sqlite", "redis", "elasticsearch"] if FULL else ["sqlite", "redis"]
+        with self.run_it("--stores", ",".join(stores), "--sysbench-seconds", "1") as child:
+            end = time.monotonic() + (900 if FULL else 300)
+            while "Ctrl-C stops everything." not in self.said():
+                self.assertIsNone(child.poll(), self.said())
+                self.assertLess(time.monotonic(), end, self.said())
+                time.sleep(0.2)
+            tried = self.try_suggested()
+            self.assertIsNone(child.poll(), self.said())
+            child.send_signal(signal.SIGINT)
+            self.assertEqual(child.wait(120), 0, self.said())
+        self.assertEqual(running_in(self.folder), [])
+        for store in stores:
+            self.assertRegex(self.said(), PROGRESS.format(store))
+        # All is installed, fetched and built here, so this is the time of a second run.
+        ready = re.search(r"all of it ready (\d+) s after the beginning", self.said())
+        self.assertLess(int(ready[1]), 60, self.said())
+        self.assertEqual(len(tried["sqlite3"].splitlines()), 5, tried)
+        self.assertEqual(json.loads(tried["redis-cli"])["name"], "vim")
+        self.assertIn("capture", tried["tailrace"])
+        self.assertIn("mariadb", tried)
+        if "elasticsearch" in stores:
+            self.assertEqual(len(json.loads(tried["curl"])["hits"]["hits"]), 3, tried)
+
     def test_an_interrupt_leaves_nothing_running(self):
         def programs():
             lines = running_in(self.folder)
             return all(any(name in line for line in lines)
                        for name in ("tailrace-capture", "tailrace-sqlite"))
-        with self.once() as child:
+        with self.run_it("--once", *LOAD) as child:
             end = time.monotonic() + 240
             while not programs():
                 self.assertIsNone(child.poll(), self.said())
@@ -269,6 +315,49 @@ class QuickstartTest(unittest.TestCase):
         self.assertEqual(len(done.stderr.splitlines()), 1, done.stderr)
         self.assertRegex(done.stderr, "as root run: apt-get update && apt-get install .*mariadb")
         self.assertEqual(list(writable.iterdir()), [])
+
+
+class QuickstartPartsTest(unittest.TestCase):
+    """What a whole run on this machine does not come to."""
+
+    def setUp(self):
+        self.temp = tempfile.TemporaryDirectory(prefix="tailrace-quickstart-", dir="/var/tmp")
+        self.addCleanup(self.temp.cleanup)
+        Path(self.temp.name).chmod(0o711)
+        self.folder = Path(self.temp.name, "q")
+        self.said = io.StringIO()
+        for patch in (mock.patch.dict(os.environ, TAILRACE_QUICKSTART_DIR=str(self.folder)),
+                      mock.patch.object(quickstart, "Interrupts"),
+                      contextlib.redirect_stdout(self.said), contextlib.redirect_stderr(self.said)):
+            self.enterContext(patch)
+
+    def show(self, status):
+        """The show, with a comparer that ends so as the only act; its exit code."""
+        one = quickstart.Quickstart(quickstart.parse_arguments(["--once"]), mock.Mock())
+        one.screen.out = self.said
+        answer = subprocess.CompletedProcess([], status, "what the comparer says\n", "")
+        with mock.patch.object(quickstart.subprocess, "run", return_value=answer), \
+                mock.patch.object(one, "act", lambda _names: one.compare("debian")):
+            return one.show([])
+
+    def test_a_difference_is_told_and_is_the_exit_code(self):
+        self.assertEqual(self.show(7), 7)
+        self.assertIn("what the comparer says", self.said.getvalue())
+        self.assertEqual(self.said.getvalue().splitlines()[-1],
+                         "a store DIFFERS from the source")
+        self.assertEqual(self.show(0), 0)
+        self.assertEqual(self.said.getvalue().splitlines()[-1], "every store equals the source")
+
+    def test_a_comparer_that_fails_is_no_answer(self):
+        with self.assertRaisesRegex(StackError, "the comparer ended with 1"):
+            self.show(1)
+
+    def test_too_little_memory_is_one_line_and_nothing_is_made(self):
+        with mock.patch.object(stack_module, "memory_free_mb", lambda: 5000):
+            self.assertEqual(quickstart.main(["--once"]), 1)
+        self.assertRegex(self.said.getvalue(),
+                         "^quickstart: 4.9 GB of memory are free.* need 6.0 GB.*\n$")
+        self.assertFalse(self.folder.exists())
 
 
 if __name__ == "__main__":
