@@ -115,9 +115,10 @@ int rd_claim(struct tr_sink *sink, const struct tr_sink_state *state, struct tr_
     if (code == 0 && reply->integer == 0)
         code = adopt(sink, state, err);
     freeReplyObject(reply);
-    if (code == 0)
-        snprintf(sink->pipeline_id, sizeof(sink->pipeline_id), "%s", state->pipeline_id);
-    return code;
+    if (code != 0)
+        return code;
+    snprintf(sink->pipeline_id, sizeof(sink->pipeline_id), "%s", state->pipeline_id);
+    return rd_state_number_loaded(sink, err);
 }
 
 /* ---- dropping -------------------------------------------------------------------------------- */

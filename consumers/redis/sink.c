@@ -65,10 +65,17 @@ static void sink_close(struct tr_sink *sink)
         sink->tables = table->next; /* its source is the runtime's, and may be gone already */
         free_table(table);
     }
+    rd_state_end_session(&sink->main);
     rd_connection_done(&sink->main);
     pthread_mutex_destroy(&sink->lock);
     free(sink->state_key);
     free(sink);
+}
+
+static void begin_session(struct rd_connection *connection)
+{
+    snprintf(connection->session, sizeof(connection->session), RD_LANE_FIELD "%016llx",
+             (unsigned long long)tr_clock_random());
 }
 
 static int sink_open(struct tr_sink **out, const struct tr_sink_context *context,
@@ -81,6 +88,8 @@ static int sink_open(struct tr_sink **out, const struct tr_sink_context *context
     sink->settings = context->settings;
     pthread_mutex_init(&sink->lock, NULL);
     int code = rd_connection_init(&sink->main, sink, err);
+    if (code == 0 && !context->read_only)
+        begin_session(&sink->main);
     if (code == 0 && asprintf(&sink->state_key, "tailrace:store:%s:%s", context->pipeline,
                               context->consumer) < 0) {
         sink->state_key = NULL;
@@ -240,8 +249,7 @@ static int lane_open(struct tr_sink *sink, unsigned number, struct tr_sink_lane 
         free(lane);
         return code;
     }
-    snprintf(lane->connection.session, sizeof(lane->connection.session), RD_LANE_FIELD "%016llx",
-             (unsigned long long)tr_clock_random());
+    begin_session(&lane->connection);
     *out = lane;
     return 0;
 }

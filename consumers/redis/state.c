@@ -9,7 +9,7 @@
 #include "json_writer.h"
 #include "kind.h"
 
-#define FORGET_MS (86400LL * 1000) /* numbers of lanes that have not written for so long */
+#define NUMBERS_KEPT 1000 /* of connections; a process has one per lane, and one */
 
 static void append_progress_field(struct tr_buf *out, const struct tr_sink_progress *progress)
 {
@@ -48,24 +48,45 @@ void rd_state_append_progress(struct rd_connection *connection,
     }
 }
 
+static bool is_below(const redisReply *reply, int64_t answered)
+{
+    return answered > (reply->type == REDIS_REPLY_STRING ? atoll(reply->str) : 0);
+}
+
 int rd_state_check_writes(struct rd_connection *connection, struct tr_error *err)
 {
+    struct tr_sink *sink = connection->sink;
     redisReply *reply = NULL;
-    int64_t now_ms = tr_clock_wall_us() / 1000;
-    /* What is old may have been forgotten by another process. */
-    if (connection->answered == 0 || connection->answered < now_ms - FORGET_MS / 2)
+    int64_t loaded = atomic_load(&sink->loaded);
+    if (connection->answered == 0 && loaded == 0)
         return 0;
-    rd_command(connection, 3);
-    rd_argument_text(connection, "HGET");
-    rd_argument_text(connection, connection->sink->state_key);
+    rd_command(connection, 4);
+    rd_argument_text(connection, "HMGET");
+    rd_argument_text(connection, sink->state_key);
     rd_argument_text(connection, connection->session);
-    int code = rd_call(connection, &reply, err);
-    int64_t found = code == 0 && reply->type == REDIS_REPLY_STRING ? atoll(reply->str) : 0;
-    freeReplyObject(reply);
-    if (code == 0 && found < connection->answered)
+    rd_argument_text(connection, sink->main.session);
+    int code = rd_call_for(connection, REDIS_REPLY_ARRAY, "HMGET", &reply, err);
+    if (code == 0 && reply->elements != 2)
+        code = rd_misunderstood("HMGET", err);
+    if (code == 0 &&
+        (is_below(reply->element[0], connection->answered) || is_below(reply->element[1], loaded)))
         code = tr_error_set(err, TR_ESTATE,
                             "redis: writes that were answered are gone: this Redis was set back to "
                             "an older copy; start again, and it catches up by itself");
+    freeReplyObject(reply);
+    return code;
+}
+
+int rd_state_number_loaded(struct tr_sink *sink, struct tr_error *err)
+{
+    redisReply *reply = NULL;
+    rd_state_append_progress(&sink->main, NULL, 0);
+    int code = rd_call(&sink->main, &reply, err);
+    if (code == 0)
+        code = rd_state_reply(reply, err);
+    freeReplyObject(reply);
+    if (code == 0)
+        atomic_store(&sink->loaded, sink->main.sent);
     return code;
 }
 
@@ -230,16 +251,38 @@ static int read_size(struct rd_connection *connection, bool *empty, struct tr_er
     return code;
 }
 
-/* The numbers of lanes whose process was killed; see store.h. */
-static int forget_lanes(struct tr_sink *sink, const redisReply *hash, struct tr_error *err)
+static int compare_numbers(const void *a, const void *b)
 {
-    int64_t now_ms = tr_clock_wall_us() / 1000;
-    int code = 0;
+    int64_t left = *(const int64_t *)a, right = *(const int64_t *)b;
+    return (left > right) - (left < right);
+}
+
+/* Below which numbers are too many to be kept; 0 = there are few. */
+static int oldest_kept(const redisReply *hash, int64_t *oldest, struct tr_error *err)
+{
+    int64_t *numbers = malloc((hash->elements + 1) * sizeof(*numbers));
+    size_t count = 0;
+    if (numbers == NULL)
+        return tr_error_set(err, TR_ENOMEM, "redis: no memory for the store's state");
+    for (size_t i = 0; i + 1 < hash->elements; i += 2)
+        if (strncmp(hash->element[i]->str, RD_LANE_FIELD, sizeof(RD_LANE_FIELD) - 1) == 0)
+            numbers[count++] = atoll(hash->element[i + 1]->str);
+    qsort(numbers, count, sizeof(*numbers), compare_numbers);
+    *oldest = count > NUMBERS_KEPT ? numbers[count - NUMBERS_KEPT] : 0;
+    free(numbers);
+    return 0;
+}
+
+/* The numbers of connections whose process was killed; see store.h. */
+static int forget_numbers(struct tr_sink *sink, const redisReply *hash, struct tr_error *err)
+{
+    int64_t oldest = 0;
+    int code = oldest_kept(hash, &oldest, err);
     for (size_t i = 0; code == 0 && i + 1 < hash->elements; i += 2) {
         const redisReply *name = hash->element[i];
         redisReply *reply = NULL;
         if (strncmp(name->str, RD_LANE_FIELD, sizeof(RD_LANE_FIELD) - 1) != 0 ||
-            atoll(hash->element[i + 1]->str) > now_ms - FORGET_MS)
+            atoll(hash->element[i + 1]->str) >= oldest)
             continue;
         rd_command(&sink->main, 3);
         rd_argument_text(&sink->main, "HDEL");
@@ -263,6 +306,13 @@ static int check_templates(struct tr_sink *sink, struct tr_error *err)
     return 0;
 }
 
+/* What was loaded before has to be there still: lanes may have gone on from it. */
+static int number_again(struct tr_sink *sink, struct tr_error *err)
+{
+    int code = rd_state_check_writes(&sink->main, err);
+    return code == 0 ? rd_state_number_loaded(sink, err) : code;
+}
+
 int rd_state_load(struct tr_sink *sink, struct tr_sink_state *state, struct tr_error *err)
 {
     redisReply *reply = NULL;
@@ -280,11 +330,12 @@ int rd_state_load(struct tr_sink *sink, struct tr_sink_state *state, struct tr_e
     if (code == 0)
         code = take_hash(state, reply, err);
     if (code == 0 && !sink->context->read_only)
-        code = forget_lanes(sink, reply, err);
+        code = forget_numbers(sink, reply, err);
     freeReplyObject(reply);
     if (code == 0)
         code = read_size(&sink->main, &state->empty, err);
-    if (code == 0 && state->marked)
-        snprintf(sink->pipeline_id, sizeof(sink->pipeline_id), "%s", state->pipeline_id);
-    return code;
+    if (code != 0 || !state->marked)
+        return code;
+    snprintf(sink->pipeline_id, sizeof(sink->pipeline_id), "%s", state->pipeline_id);
+    return sink->context->read_only ? 0 : number_again(sink, err);
 }

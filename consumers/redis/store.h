@@ -57,10 +57,11 @@ struct rd_connection {
     struct tr_buf out;       /* commands not sent yet */
     size_t out_count;        /* how many */
     /* A lane numbers its pipelines in a field of the store's hash, in the pipeline itself: with the
-     * time in ms, or one more than the last. A number below the last one that was answered says, at
-     * the next connection, that the server lost writes. What was not written for a day is of a
-     * process that was killed: it is forgotten at the next start. */
-    char session[24]; /* the field, "" for the main thread's connection */
+     * time in ms, or one more than the last. So does the main connection when it has loaded the
+     * store's state. A number of either that is below the last one that was answered says, at the
+     * next connection, that the server lost writes. A killed process leaves its numbers: the oldest
+     * of many are forgotten at the next start. */
+    char session[24]; /* the field, "" where nothing may be written */
     int64_t sent;     /* the last number */
     int64_t answered; /* the last one that was answered */
 };
@@ -72,7 +73,8 @@ struct tr_sink {
     char *state_key;
     char pipeline_id[32]; /* as the marker has it; "" until loaded or claimed */
     struct rd_connection main;
-    pthread_mutex_t lock; /* guards every table's kinds */
+    _Atomic int64_t loaded; /* the main connection's number of the state that lanes go on from */
+    pthread_mutex_t lock;   /* guards every table's kinds */
 };
 
 /* What begins so is ours: no row's key may. */
@@ -144,8 +146,10 @@ void rd_state_append_progress(struct rd_connection *connection,
 /* The two arguments that such a field is. */
 void rd_state_append_field(struct rd_connection *connection,
                            const struct tr_sink_progress *progress);
-/* TR_ESTATE when writes that were answered are gone. */
+/* TR_ESTATE when writes that were answered are gone, the lane's own or what was loaded. */
 int rd_state_check_writes(struct rd_connection *connection, struct tr_error *err) TR_MUST_CHECK;
+/* Numbers what the main connection has just loaded or claimed. */
+int rd_state_number_loaded(struct tr_sink *sink, struct tr_error *err) TR_MUST_CHECK;
 /* Removes the connection's number from the store's hash. */
 void rd_state_end_session(struct rd_connection *connection);
 /* What the reply of an append_progress or append_floor says: TR_ESTATE = the marker is gone. */

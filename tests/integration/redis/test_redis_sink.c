@@ -184,6 +184,32 @@ static void a_store_set_back_is_noticed(void **state)
     assert_non_null(strstr(h->err.text, "older copy"));
 }
 
+/* An idle lane has written nothing that it could miss: what was loaded tells. */
+static void a_store_set_back_behind_an_idle_lane_is_noticed(void **state)
+{
+    struct fixture *f = *state;
+    struct harness *h = &f->h;
+    struct tr_sink_state loaded;
+    assert_int_equal(write_one(f, 1, "{\"id\":1}"), TR_SINK_APPLIED);
+    h->ops->lane_close(h->lane);
+    assert_int_equal(h->ops->lane_open(h->sink, 0, &h->lane, &h->err), 0);
+    harness_load(h, &loaded);
+    assert_int_equal(write_one(f, 2, "{\"id\":1}"), TR_SINK_APPLIED);
+    h->ops->lane_close(h->lane);
+    assert_int_equal(h->ops->lane_open(h->sink, 0, &h->lane, &h->err), 0);
+    redisReply *reply =
+        redisCommand(f->redis, "HINCRBY tailrace:store:harness:redis %s -1", h->sink->main.session);
+    assert_int_equal(reply->integer, h->sink->main.sent - 1);
+    freeReplyObject(reply);
+    harness_add(h, f->table, f->shape, 3, "\"pk.id\":1", "{\"id\":1}");
+    assert_int_equal(harness_apply(h, 0), TR_ESTATE);
+    assert_non_null(strstr(h->err.text, "older copy"));
+    tr_error_reset(&h->err);
+    assert_int_equal(h->ops->load(h->sink, &loaded, &h->err), TR_ESTATE);
+    assert_non_null(strstr(h->err.text, "older copy"));
+    assert_string_equal(redis_ask(f, "GET tailrace:v:{harness:t:1}"), "0000000000000002");
+}
+
 static void progress_is_loaded_again(void **state)
 {
     struct fixture *f = *state;
@@ -254,11 +280,17 @@ int main(void)
 {
 #define ON_REDIS(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
     const struct CMUnitTest tests[] = {
-        ON_REDIS(versions_guard_rows),         ON_REDIS(markers_raise_floors),
-        ON_REDIS(refused_values_are_poison),   ON_REDIS(too_large_values_are_poison),
-        ON_REDIS(an_emptied_store_is_noticed), ON_REDIS(a_store_set_back_is_noticed),
-        ON_REDIS(progress_is_loaded_again),    ON_REDIS(lost_scripts_are_loaded_again),
-        ON_REDIS(drop_leaves_nothing),         ON_REDIS(rows_cost_no_allocations),
+        ON_REDIS(versions_guard_rows),
+        ON_REDIS(markers_raise_floors),
+        ON_REDIS(refused_values_are_poison),
+        ON_REDIS(too_large_values_are_poison),
+        ON_REDIS(an_emptied_store_is_noticed),
+        ON_REDIS(a_store_set_back_is_noticed),
+        ON_REDIS(a_store_set_back_behind_an_idle_lane_is_noticed),
+        ON_REDIS(progress_is_loaded_again),
+        ON_REDIS(lost_scripts_are_loaded_again),
+        ON_REDIS(drop_leaves_nothing),
+        ON_REDIS(rows_cost_no_allocations),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
