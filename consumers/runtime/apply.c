@@ -184,7 +184,7 @@ static int send_letter(struct work *work, const struct tr_batch_item *item, cons
     for (;;) {
         struct tr_error passing = {0};
         int rc =
-            tr_dead_send(work->lane->lanes->config.dead, &letter, &work->lane->letters, &passing);
+            tr_dead_send(work->lane->lanes->config.dead, &letter, work->lane->letters, &passing);
         if (rc == 0)
             return 0;
         if ((rc = judge(work, rc, &passing)) < 0) {
@@ -197,7 +197,7 @@ static int send_letter(struct work *work, const struct tr_batch_item *item, cons
 /* Waits for the acknowledgements: 0, 1 = send all again, TR_E… */
 static int settle_letters(struct work *work, struct tr_error *err)
 {
-    struct tr_dead_wait *wait = &work->lane->letters;
+    struct tr_dead_wait *wait = work->lane->letters;
     for (;;) {
         struct tr_error passing = {0};
         int rc = tr_dead_settle(work->lane->lanes->config.dead, wait, LETTER_WAIT_MS, &passing);

@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -12,6 +13,27 @@
 #define REASON_MAX 1024
 #define OURS 8
 #define HEADERS_BYTES 65536
+
+struct tr_dead_wait *tr_dead_wait_new(struct tr_dead *dead)
+{
+    struct tr_dead_wait *wait = calloc(1, sizeof(*wait));
+    if (wait == NULL)
+        return NULL;
+    wait->next = dead->waits;
+    dead->waits = wait;
+    return wait;
+}
+
+void tr_dead_done(struct tr_dead *dead)
+{
+    tr_kafka_producer_free(dead->producer);
+    while (dead->waits != NULL) {
+        struct tr_dead_wait *wait = dead->waits;
+        dead->waits = wait->next;
+        free(wait);
+    }
+    *dead = (struct tr_dead){.producer = NULL};
+}
 
 void tr_dead_delivered(void *context, void *opaque, int code, const char *text)
 {

@@ -146,6 +146,9 @@ static int open_lane(struct tr_lanes *lanes, unsigned number, struct tr_error *e
 {
     struct tr_lane *lane = &lanes->lane[number];
     const struct tr_lanes_config *config = &lanes->config;
+    lane->letters = tr_dead_wait_new(config->dead);
+    if (lane->letters == NULL)
+        return tr_error_set(err, TR_ENOMEM, "no memory for a lane");
     for (unsigned i = 0; i < 2; i++)
         if (tr_batch_init(&lane->batches[i], i, config->records_max, config->bytes_max, err) < 0)
             return err->code;

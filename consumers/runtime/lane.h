@@ -42,7 +42,7 @@ struct tr_lane {
     /* Lane thread. */
     struct tr_sink_progress *settled, *after;
     size_t settled_capacity, after_capacity;
-    struct tr_dead_wait letters;
+    struct tr_dead_wait *letters;
     int64_t logged_us;         /* when trouble was said last */
     int64_t progress_due_us;   /* not to be written alone before that */
     int64_t progress_delay_ms; /* grows while the store does not take it */

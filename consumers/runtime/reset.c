@@ -183,20 +183,23 @@ static void write_detail(const struct reset *reset, struct tr_buf *out)
 static int send_audit(struct reset *reset, const struct tr_buf *key, const struct tr_buf *value,
                       struct tr_error *err)
 {
-    struct tr_dead_wait wait = {.pending = 1};
+    struct tr_dead_wait *wait = tr_dead_wait_new(&reset->session.dead);
+    if (wait == NULL)
+        return tr_error_set(err, TR_ENOMEM, "no memory for the audit");
     const struct tr_kafka_out out = {
         .topic = reset->session.control_topic,
         .partition = 0,
         .key = {key->data, key->length},
         .value = {value->data, value->length},
-        .opaque = &wait,
+        .opaque = wait,
     };
+    wait->pending = 1;
     if (tr_kafka_producer_send(reset->session.dead.producer, &out, err) < 0 ||
         tr_kafka_producer_flush(reset->session.dead.producer, AUDIT_MS, err) < 0)
         return tr_error_frame(err, "audit in topic %s", reset->session.control_topic);
-    if (wait.code != 0)
-        return tr_error_set(err, wait.code, "audit in topic %s: %s", reset->session.control_topic,
-                            wait.text);
+    if (wait->code != 0)
+        return tr_error_set(err, wait->code, "audit in topic %s: %s", reset->session.control_topic,
+                            wait->text);
     return 0;
 }
 

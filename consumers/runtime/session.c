@@ -180,8 +180,7 @@ void tr_session_done(struct tr_session *session)
     if (session->sink != NULL)
         tr_sink_close(session->ops, session->sink);
     close_control(session);
-    if (session->dead.producer != NULL)
-        tr_kafka_producer_free(session->dead.producer);
+    tr_dead_done(&session->dead);
     if (session->rules != NULL)
         tr_rules_free(session->rules);
     *session = (struct tr_session){.ops = NULL};

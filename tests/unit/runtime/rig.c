@@ -31,6 +31,9 @@ bool __wrap_tr_kafka_message_header(const struct tr_kafka_message *message, cons
 struct rig_letter rig_letters[RIG_LETTERS_MAX];
 _Atomic int rig_letter_count;
 _Atomic int rig_send_fails, rig_deliver_fails;
+atomic_bool rig_unanswered;
+static void *unanswered[RIG_LETTERS_MAX];
+static _Atomic int unanswered_count;
 
 int __wrap_tr_kafka_producer_send(struct tr_kafka_producer *producer,
                                   const struct tr_kafka_out *out, struct tr_error *err);
@@ -65,6 +68,10 @@ int __wrap_tr_kafka_producer_send(struct tr_kafka_producer *producer,
     if (atomic_load(&rig_send_fails) > 0) {
         atomic_fetch_sub(&rig_send_fails, 1);
         return tr_error_set(err, TR_EKAFKA_RETRY, "the queue is full");
+    }
+    if (atomic_load(&rig_unanswered)) {
+        unanswered[atomic_fetch_add(&unanswered_count, 1)] = out->opaque;
+        return 0;
     }
     bool fails = atomic_load(&rig_deliver_fails) > 0;
     if (fails)
@@ -136,6 +143,10 @@ void rig_close(struct rig *rig)
     for (size_t i = 0; i < rig->parts.count; i++)
         assert_int_equal(tr_part_check(rig->parts.all[i], &rig->err), 0);
     assert_true(tr_lanes_done(&rig->lanes, 10000));
+    /* As the end of the producer does with what is left. */
+    while (unanswered_count > 0)
+        tr_dead_delivered(NULL, unanswered[--unanswered_count], TR_ESTOPPED, "purged");
+    tr_dead_done(&rig->dead);
     tr_parts_done(&rig->parts);
     tr_tables_done(&rig->tables);
     tr_fake_sink_ops.close(rig->sink);

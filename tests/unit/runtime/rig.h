@@ -34,6 +34,8 @@ extern struct rig_letter rig_letters[RIG_LETTERS_MAX];
 extern _Atomic int rig_letter_count;
 /* So many sends are refused, so many letters not delivered; both pass. */
 extern _Atomic int rig_send_fails, rig_deliver_fails;
+/* Letters are taken and get no answer before the rig is closed. */
+extern atomic_bool rig_unanswered;
 
 /* Lanes and limits as given; the store's settings are taken from rig->settings, which is zeroed
  * unless the caller filled it before. */

@@ -314,6 +314,25 @@ static void dead_letters_are_acknowledged_first(void **state)
     assert_int_equal(rig_part(&rig, 0)->settled, 2);
 }
 
+/* A stop does not wait for a topic that does not answer; the answer still finds who asked. */
+static void letters_without_an_answer_outlive_their_lane(void **state)
+{
+    (void)state;
+    struct tr_account account;
+    rig.settings.poison = "poison";
+    rig_open(&rig, 1, 1000, 8 << 20);
+    atomic_store(&rig_unanswered, true);
+    rig_route(&rig, 0, rig_key(1), rig_event("insert", 1, 10, "poison"), NULL);
+    tr_lanes_offer(&rig.lanes);
+    tr_clock_sleep_ms(50);
+    assert_true(tr_lanes_drain(&rig.lanes, 10000));
+    atomic_store(&rig_unanswered, false);
+    rig_account(&rig, 0, &account);
+    assert_int_equal(account.outcomes[TR_OUT_DEAD], 0);
+    assert_int_equal(account.released, 1);
+    assert_int_equal(rig_part(&rig, 0)->settled, 0);
+}
+
 #define CASE(name) cmocka_unit_test_teardown(name, close_rig)
 
 int main(void)
@@ -333,6 +352,7 @@ int main(void)
         CASE(a_call_that_does_not_return),
         CASE(dead_letters_say_what_where_and_why),
         CASE(dead_letters_are_acknowledged_first),
+        CASE(letters_without_an_answer_outlive_their_lane),
         CASE(order_within_a_partition_over_many_batches),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
