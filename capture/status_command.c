@@ -13,38 +13,6 @@
 #define REPLY_MAX ((size_t)16 << 20)
 #define READ_MS 10000
 
-/* ---- the running process ----------------------------------------------------------------------
- */
-
-/* True when the process answered on its own address. */
-static bool ask_process(const struct tr_capture *config, struct tr_buf *out)
-{
-    const char *listen = config->capture.http_listen;
-    if (listen == NULL || listen[0] == '\0')
-        return false;
-    char url[512];
-    snprintf(url, sizeof(url), "http://%s%s", listen[0] == ':' ? "127.0.0.1" : "", listen);
-    const struct tr_http_config http = {
-        .url = url,
-        .user = "",
-        .password = "",
-        .authorization = "",
-        .ca_file = "",
-        .connect_timeout_ms = 2000,
-        .timeout_ms = 5000,
-        .reply_bytes_max = REPLY_MAX,
-    };
-    struct tr_http_client *client = NULL;
-    struct tr_error unreachable = {0};
-    int status = 0;
-    int rc = tr_http_client_new(&client, &http, &unreachable);
-    if (rc == 0)
-        rc = tr_http_request(client, "GET", "/status", NULL, (struct tr_slice){"", 0}, &status, out,
-                             &unreachable);
-    tr_http_client_free(client);
-    return rc == 0 && status == 200;
-}
-
 /* Without an address nobody can tell a running capture from a stopped one. */
 static void say_state(struct tr_status *status, const struct tr_capture *config,
                       const struct tr_error *source)
@@ -219,7 +187,7 @@ int tr_command_status(const struct tr_capture *config, bool json, struct tr_erro
     struct tr_buf out;
     tr_buf_init(&out, REPLY_MAX);
     int rc = tr_capture_check(config, err);
-    if (rc == 0 && !ask_process(config, &out))
+    if (rc == 0 && !tr_http_ask(config->capture.http_listen, "/status", &out))
         rc = ask_servers(config, &out, err);
     if (rc == 0)
         rc = tr_buf_check(&out, "the status", err);

@@ -279,3 +279,30 @@ void tr_http_escape(struct tr_buf *out, struct tr_slice segment)
         }
     }
 }
+
+bool tr_http_ask(const char *listen, const char *path, struct tr_buf *reply)
+{
+    char url[300];
+    struct tr_error ignored = {0};
+    struct tr_http_client *client = NULL;
+    int status = 0;
+    if (listen == NULL || *listen == '\0')
+        return false;
+    /* Who listens on every address does so on this one. */
+    const char *host = *listen == ':' || *listen == '*' ? "127.0.0.1" : "";
+    snprintf(url, sizeof(url), "http://%s%s", host, *listen == '*' ? listen + 1 : listen);
+    const struct tr_http_config config = {.url = url,
+                                          .user = "",
+                                          .password = "",
+                                          .authorization = "",
+                                          .ca_file = "",
+                                          .connect_timeout_ms = 2000,
+                                          .timeout_ms = 5000,
+                                          .reply_bytes_max = reply->limit};
+    int rc = tr_http_client_new(&client, &config, &ignored);
+    if (rc == 0)
+        rc = tr_http_request(client, "GET", path, NULL, (struct tr_slice){"", 0}, &status, reply,
+                             &ignored);
+    tr_http_client_free(client);
+    return rc == 0 && status == 200;
+}

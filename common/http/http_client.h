@@ -40,6 +40,11 @@ void tr_http_client_free(struct tr_http_client *client);
 int tr_http_request(struct tr_http_client *client, const char *method, const char *path,
                     const char *content_type, struct tr_slice body, int *status,
                     struct tr_buf *reply, struct tr_error *err) TR_MUST_CHECK;
+/*
+ * Asks a server of ours by what its http.listen says ("host:port", ":port", "*:port"; "" or NULL =
+ * none). True when it answered 200 with `reply`; false when nobody did within a few seconds.
+ */
+bool tr_http_ask(const char *listen, const char *path, struct tr_buf *reply);
 /* Percent-encodes one path segment. */
 void tr_http_escape(struct tr_buf *out, struct tr_slice segment);
 

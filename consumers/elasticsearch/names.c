@@ -171,6 +171,8 @@ static const char *put_id(struct tr_buf *out, struct tr_slice key, struct tr_buf
     if (rc != 1)
         return rc == 0 ? "the key has no columns" : broken;
     rc = tr_event_key_next(&cursor, &name, &second, &ignored);
+    if (rc == 0 && first.type == TR_JSON_NULL)
+        return "its only key column is null, which no text stands for";
     if (rc == 0)
         put_single(out, &first, scratch, text_length);
     else if (rc < 0 || put_array(out, key, scratch, text_length, &ignored) != 0)

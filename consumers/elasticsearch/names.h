@@ -8,7 +8,7 @@
 #include "options.h"
 #include "sink.h"
 
-/* Checks a table's settings: known keys only, `index` a name the server takes. TR_ECONFIG with
+/* Checks a table's settings: `index` a name that the server takes, `fields` a map. TR_ECONFIG with
  * file and line. */
 int tr_es_check_settings(const struct tr_node *settings, const char *table,
                          struct tr_error *err) TR_MUST_CHECK;

@@ -248,8 +248,9 @@ static int forget_hit(void *context, const struct tr_es_hit *hit, struct tr_erro
     return 0;
 }
 
-/* A reset says that the rows come anew, so no table is known to have an index. */
-static int put_forgotten_tables(struct tr_sink *sink, struct tr_buf *body, struct tr_error *err)
+/* A reset says that the rows come anew: no table is known to have an index, and of no partition is
+ * known where we are but what the reset says behind this. */
+static int put_forgotten(struct tr_sink *sink, struct tr_buf *body, struct tr_error *err)
 {
     char path[PATH_BYTES_MAX];
     struct forgetter forgetter = {sink, body};
@@ -258,16 +259,17 @@ static int put_forgotten_tables(struct tr_sink *sink, struct tr_buf *body, struc
     int rc = tr_es_refresh(&sink->client, path, err);
     if (rc != 0)
         return rc;
-    return tr_es_scan(&sink->client, path,
-                      "{\"_source\":false,\"query\":{\"term\":{\"kind\":\"table\"}}}", &visitor,
-                      err);
+    return tr_es_scan(
+        &sink->client, path,
+        "{\"_source\":false,\"query\":{\"terms\":{\"kind\":[\"table\",\"progress\"]}}}", &visitor,
+        err);
 }
 
 static int put_claim(struct tr_sink *sink, const struct tr_sink_state *state, struct tr_error *err)
 {
     struct tr_buf body;
     tr_buf_init(&body, BODY_BYTES_MAX);
-    int rc = put_forgotten_tables(sink, &body, err);
+    int rc = put_forgotten(sink, &body, err);
     if (rc == 0) {
         put_action(&body, sink, "index");
         TR_JSON_LITERAL(&body, "\"marker\"}}\n");

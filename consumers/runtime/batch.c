@@ -206,9 +206,6 @@ int tr_batch_count(struct tr_batch *batch, struct tr_part *part, struct tr_kafka
     if (at == TR_BATCH_NONE)
         return out_of_memory(message, err);
     batch->parts[at].outcomes[outcome]++;
-    if (outcome == TR_OUT_STALE &&
-        message->offset >= atomic_load_explicit(&part->head_from, memory_order_relaxed))
-        batch->parts[at].head_stale++;
     tr_kafka_message_free(message);
     return 0;
 }

@@ -64,6 +64,11 @@ static int find_parts(struct tr_plan *plan, const struct tr_session *session, st
         struct tr_kafka_topic_info info;
         if (tr_kafka_topic_describe(session->dead.producer, plan->topics[topic], &info, err) < 0)
             return err->code;
+        if (info.exists && info.partitions == 0)
+            return tr_error_set(err, TR_EKAFKA_RETRY,
+                                "topic %s: a partition has no leader; try again when its brokers "
+                                "are up",
+                                plan->topics[topic]);
         for (int32_t i = 0; info.exists && i < info.partitions; i++)
             if (add_part(plan, session, topic, i, err) < 0)
                 return err->code;

@@ -13,34 +13,6 @@
 #define REPLY_BYTES_MAX (16u << 20)
 #define CONTROL_READ_MS 10000
 
-/* ---- from the process ------------------------------------------------------------------------ */
-
-/* True when it answered. */
-static bool ask_process(const char *listen, struct tr_buf *out)
-{
-    char url[300];
-    struct tr_error ignored = {0};
-    struct tr_http_client *client = NULL;
-    int status = 0;
-    if (listen == NULL || *listen == '\0')
-        return false;
-    snprintf(url, sizeof(url), "http://%s", listen);
-    const struct tr_http_config config = {.url = url,
-                                          .user = "",
-                                          .password = "",
-                                          .authorization = "",
-                                          .ca_file = "",
-                                          .connect_timeout_ms = 1000,
-                                          .timeout_ms = 5000,
-                                          .reply_bytes_max = REPLY_BYTES_MAX};
-    if (tr_http_client_new(&client, &config, &ignored) < 0)
-        return false;
-    int rc = tr_http_request(client, "GET", "/status", NULL, (struct tr_slice){"", 0}, &status, out,
-                             &ignored);
-    tr_http_client_free(client);
-    return rc == 0 && status == 200;
-}
-
 /* ---- from Kafka ------------------------------------------------------------------------------ */
 
 static void write_plan(const struct tr_session *session, const struct tr_plan *plan, bool live,
@@ -156,7 +128,7 @@ int tr_status_command(const struct tr_program *program, bool json, struct tr_err
     struct tr_buf out;
     int rc = 0;
     tr_buf_init(&out, REPLY_BYTES_MAX);
-    if (!ask_process(common->http_listen, &out)) {
+    if (!tr_http_ask(common->http_listen, "/status", &out)) {
         tr_buf_reset(&out);
         rc = ask_kafka(program, &out, err);
     }

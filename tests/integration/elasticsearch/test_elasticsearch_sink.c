@@ -342,6 +342,13 @@ static void the_state_comes_back(void **state)
         assert_string_equal(loaded.progress[i].incarnation, "00aa");
         assert_int_equal(loaded.progress[i].next, loaded.progress[i].partition == 0 ? 5 : 9);
     }
+    /* A reset forgets the progress that it does not name, and keeps what it does. */
+    progress[0].next = 1;
+    es_claim("00000000000000aa", progress, 1);
+    assert_done(OPS.load(world.sink, &loaded, &world.err));
+    assert_int_equal(loaded.progress_count, 1);
+    assert_int_equal(loaded.progress[0].partition, 0);
+    assert_int_equal(loaded.progress[0].next, 1);
 }
 
 static void progress_goes_along_with_rows(void **state)

@@ -402,6 +402,28 @@ static void the_server_answers_its_routes(void **state)
     assert_int_equal(count, 2);
 }
 
+static void a_server_is_asked_by_where_it_listens(void **state)
+{
+    (void)state;
+    static const char *const hosts[] = {"", "*", "127.0.0.1", "localhost", "0.0.0.0"};
+    for (size_t i = 0; i < sizeof(hosts) / sizeof(hosts[0]); i++) {
+        struct tr_http_server *server = NULL;
+        char listen[64];
+        int count = 0;
+        snprintf(listen, sizeof(listen), "%s:0", hosts[i]);
+        assert_int_equal(tr_http_server_start(&server, listen, routes, &count, &err), 0);
+        snprintf(listen, sizeof(listen), "%s:%d", hosts[i], tr_http_server_port(server));
+        if (!tr_http_ask(listen, "/metrics", &reply))
+            fail_msg("no answer at %s", listen);
+        assert_int_equal(reply.length, strlen("count 1\n"));
+        assert_false(tr_http_ask(listen, "/readyz", &reply)); /* 503 */
+        tr_http_server_stop(server);
+        assert_false(tr_http_ask(listen, "/metrics", &reply));
+    }
+    assert_false(tr_http_ask("", "/metrics", &reply));
+    assert_false(tr_http_ask(NULL, "/metrics", &reply));
+}
+
 static void the_server_names_an_address_it_cannot_have(void **state)
 {
     (void)state;
@@ -436,6 +458,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(wrong_urls_are_refused_without_their_password, begin, end),
         cmocka_unit_test_setup_teardown(segments_are_percent_encoded, begin, end),
         cmocka_unit_test_setup_teardown(the_server_answers_its_routes, begin, end),
+        cmocka_unit_test_setup_teardown(a_server_is_asked_by_where_it_listens, begin, end),
         cmocka_unit_test_setup_teardown(the_server_names_an_address_it_cannot_have, begin, end),
     };
     return cmocka_run_group_tests_name("http", tests, NULL, NULL);

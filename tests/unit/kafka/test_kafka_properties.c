@@ -38,6 +38,28 @@ static void test_allowed(void **state)
     assert_int_equal(try_property(TR_NODE_SCALAR, "fetch.min.bytes", "2", &err), 0);
 }
 
+/* One section serves capture, which may need large messages, and the consumers. */
+static void test_consumers_take_what_producers_need(void **state)
+{
+    (void)state;
+    static const char *const pairs[][2] = {{"message.max.bytes", "100000000"},
+                                           {"message.max.bytes", "1000"},
+                                           {"fetch.max.bytes", "900000000"},
+                                           {"fetch.max.bytes", "100000"}};
+    for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
+        struct tr_error err = {0};
+        struct tr_node property = {
+            .type = TR_NODE_SCALAR, .key = pairs[i][0], .text = pairs[i][1], .next = &servers};
+        struct tr_node map = {.type = TR_NODE_MAP, .child = &property};
+        struct tr_kafka_consumer *consumer = NULL;
+        struct tr_kafka_consumer_config config = {
+            .properties = &map, .client_id = "test", .group = "g", .queue_bytes_max = 16 << 20};
+        if (tr_kafka_consumer_new(&consumer, &config, &err) != 0)
+            fail_msg("%s = %s: %s", pairs[i][0], pairs[i][1], err.text);
+        tr_kafka_consumer_close(consumer);
+    }
+}
+
 static void test_ours_alone(void **state)
 {
     (void)state;
@@ -95,9 +117,12 @@ static void test_no_brokers(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_allowed),    cmocka_unit_test(test_ours_alone),
-        cmocka_unit_test(test_unknown),    cmocka_unit_test(test_bad_values),
+        cmocka_unit_test(test_allowed),
+        cmocka_unit_test(test_ours_alone),
+        cmocka_unit_test(test_unknown),
+        cmocka_unit_test(test_bad_values),
         cmocka_unit_test(test_no_brokers),
+        cmocka_unit_test(test_consumers_take_what_producers_need),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
