@@ -78,7 +78,8 @@ int tr_kafka_producer_flush(struct tr_kafka_producer *producer, int timeout_ms,
                             struct tr_error *err) TR_MUST_CHECK;
 /* A fatal error of the client (fenced, refused by authentication …), 0 when none. */
 int tr_kafka_producer_fatal(struct tr_kafka_producer *producer, struct tr_error *err);
-/* "" or the last connection problem, for status; cleared when a broker answers. Copies. */
+/* "" or, for status, the last connection problem, until a broker answers; or that brokers answer
+ * and have acknowledged nothing for 10 s. Copies. */
 void tr_kafka_producer_trouble(struct tr_kafka_producer *producer, char *out, size_t size);
 
 /* ---- topics (admin of topics only; on the producer's handle) -------------------------------- */

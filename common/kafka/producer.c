@@ -12,10 +12,14 @@
 #include <string.h>
 
 #include "client.h"
+#include "clock.h"
 #include "hash.h"
+#include "log.h"
 
 #define TOPICS_FIRST 64
 #define PURGE_MS 2000
+#define STALL_US INT64_C(10000000)
+#define STALL_TEXT "too few replicas are in sync, or a partition has no leader"
 
 struct topic_slot {
     uint64_t hash;
@@ -29,6 +33,10 @@ struct tr_kafka_producer {
     char too_large[256]; /* what is said of a record that the broker finds too large */
     size_t queue_bytes;  /* queue.buffering.max.kbytes, in bytes */
     atomic_int pending;
+    /* Any thread that polls looks whether acknowledgements come; see watch(). */
+    _Atomic uint64_t acknowledged, seen;
+    _Atomic int64_t seen_us;
+    atomic_bool stalled;
     atomic_bool polled;
     pthread_t poller;             /* valid once polled */
     pthread_rwlock_t topics_lock; /* guards the three below */
@@ -54,6 +62,7 @@ static void on_delivered(rd_kafka_t *rk, const rd_kafka_message_t *message, void
     struct tr_kafka_producer *producer = opaque;
     atomic_fetch_sub(&producer->pending, 1);
     if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
+        atomic_fetch_add_explicit(&producer->acknowledged, 1, memory_order_relaxed);
         tr_kafka_client_answered(&producer->client);
         producer->delivered(producer->context, message->_private, 0, "");
         return;
@@ -328,7 +337,8 @@ int tr_kafka_producer_send(struct tr_kafka_producer *producer, const struct tr_k
     if (topic == NULL)
         return err->code;
     /* Counted before, because another thread may be told of the delivery before we return. */
-    atomic_fetch_add(&producer->pending, producer->delivered != NULL);
+    if (atomic_fetch_add(&producer->pending, producer->delivered != NULL) == 0)
+        atomic_store(&producer->seen_us, tr_clock_mono_us());
     rd_kafka_resp_err_t native =
         out->header_count == 0 ? send_plain(topic, out) : send_with_headers(producer, topic, out);
     if (native == RD_KAFKA_RESP_ERR_NO_ERROR)
@@ -351,10 +361,38 @@ static void remember_poller(struct tr_kafka_producer *producer)
     pthread_mutex_unlock(&producer->client.lock);
 }
 
+/*
+ * The library tries again without a word where a broker is there and does not take what it is sent:
+ * too few replicas are in sync, or a partition has lost its leader. So the time counts since the
+ * last acknowledgement, or since nothing was under way.
+ */
+static void watch(struct tr_kafka_producer *producer)
+{
+    char trouble[8];
+    uint64_t acknowledged = atomic_load(&producer->acknowledged);
+    int64_t now = tr_clock_mono_us();
+    if (tr_kafka_producer_pending(producer) == 0 || acknowledged != atomic_load(&producer->seen)) {
+        atomic_store(&producer->seen, acknowledged);
+        atomic_store(&producer->seen_us, now);
+        if (atomic_exchange(&producer->stalled, false))
+            tr_log(TR_LOG_INFO, "kafka", "records are acknowledged again",
+                   TR_STR("brokers", producer->client.brokers), TR_END);
+        return;
+    }
+    tr_kafka_client_trouble(&producer->client, trouble, sizeof(trouble));
+    /* What keeps all of it from the brokers was said already. */
+    if (trouble[0] == '\0' && now - atomic_load(&producer->seen_us) > STALL_US &&
+        !atomic_exchange(&producer->stalled, true))
+        tr_log(TR_LOG_WARN, "kafka", "no acknowledgements, waiting",
+               TR_STR("brokers", producer->client.brokers), TR_STR("text", STALL_TEXT), TR_END);
+}
+
 int tr_kafka_producer_poll(struct tr_kafka_producer *producer, int timeout_ms)
 {
     remember_poller(producer);
-    return rd_kafka_poll(producer->client.rk, timeout_ms);
+    int served = rd_kafka_poll(producer->client.rk, timeout_ms);
+    watch(producer);
+    return served;
 }
 
 void tr_kafka_producer_serve(struct tr_kafka_producer *producer)
@@ -395,4 +433,8 @@ int tr_kafka_producer_fatal(struct tr_kafka_producer *producer, struct tr_error 
 void tr_kafka_producer_trouble(struct tr_kafka_producer *producer, char *out, size_t size)
 {
     tr_kafka_client_trouble(&producer->client, out, size);
+    if (out[0] == '\0' && atomic_load(&producer->stalled))
+        snprintf(out, size, "%s: no acknowledgement for %" PRId64 " s: " STALL_TEXT,
+                 producer->client.brokers,
+                 (tr_clock_mono_us() - atomic_load(&producer->seen_us)) / 1000000);
 }

@@ -208,6 +208,31 @@ static void test_trouble_comes_and_goes(void **state)
     tr_kafka_producer_free(producer);
 }
 
+/* Brokers that answer and take nothing: the library tries again, and says nothing itself. */
+static void test_no_acknowledgements_are_told(void **state)
+{
+    (void)state;
+    struct outcome outcome;
+    struct tr_error err = {0};
+    char trouble[300];
+    rd_kafka_resp_err_t refusals[600];
+    struct tr_kafka_producer *producer = open_producer(&outcome);
+    for (size_t i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++)
+        refusals[i] = RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS;
+    rd_kafka_mock_push_request_errors_array(mock.cluster, API_PRODUCE,
+                                            sizeof(refusals) / sizeof(refusals[0]), refusals);
+    assert_int_equal(send_one(producer, 0, 10, &err), 0);
+    wait_for_trouble(producer, true);
+    tr_kafka_producer_trouble(producer, trouble, sizeof(trouble));
+    assert_non_null(strstr(trouble, "no acknowledgement for 1"));
+    assert_non_null(strstr(trouble, "too few replicas"));
+    assert_int_equal(outcome.ok + outcome.failed, 0);
+    rd_kafka_mock_clear_request_errors(mock.cluster, API_PRODUCE);
+    wait_for_trouble(producer, false);
+    assert_int_equal(outcome.ok, 1);
+    tr_kafka_producer_free(producer);
+}
+
 static void test_fatal(void **state)
 {
     (void)state;
@@ -270,6 +295,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_refused, start, stop),
         cmocka_unit_test_setup_teardown(test_queue_full, start, stop),
         cmocka_unit_test_setup_teardown(test_trouble_comes_and_goes, start, stop),
+        cmocka_unit_test_setup_teardown(test_no_acknowledgements_are_told, start, stop),
         cmocka_unit_test_setup_teardown(test_fatal, start, stop),
         cmocka_unit_test_setup_teardown(test_unreachable, start, stop),
         cmocka_unit_test_setup_teardown(test_many_topics, start, stop),
