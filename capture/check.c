@@ -8,6 +8,7 @@
 #include "kafka.h"
 #include "pipeline.h"
 #include "schema.h"
+#include "to_kafka.h"
 
 struct check {
     const struct tr_capture *config;
@@ -182,14 +183,8 @@ static int check_kafka(struct check *check, struct tr_error *err)
         return rc;
     printf("ok: kafka; control topic %s %s\n", control,
            info.exists ? "exists" : "is not there yet");
-    if (info.exists && info.partitions != 1)
-        return tr_error_set(err, TR_EKAFKA, "topic %s has %" PRId32 " partitions; it must have one",
-                            control, info.partitions);
-    if (info.exists && strcmp(info.cleanup_policy, "compact") != 0)
-        warn(check,
-             "topic %s has cleanup.policy=%s; set compact, or checkpoints and shapes are lost",
-             control, info.cleanup_policy);
-    return tr_source_each_table(check->source, check_topic, check, err);
+    rc = tr_to_kafka_check_control(control, &info, err);
+    return rc != 0 ? rc : tr_source_each_table(check->source, check_topic, check, err);
 }
 
 int tr_command_check(const struct tr_capture *config, struct tr_error *err)

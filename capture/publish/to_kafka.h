@@ -89,6 +89,9 @@ int tr_to_kafka_drain(struct tr_to_kafka *to, struct tr_error *err) TR_MUST_CHEC
 /* ---- to_kafka_topics.c --------------------------------------------------------------------------
  */
 
+/* TR_EKAFKA when the control topic, if it exists, can't keep what is written there. */
+int tr_to_kafka_check_control(const char *topic, const struct tr_kafka_topic_info *info,
+                              struct tr_error *err) TR_MUST_CHECK;
 /* Makes control and schema-changes. */
 int tr_to_kafka_make_own_topics(struct tr_to_kafka *to, struct tr_error *err) TR_MUST_CHECK;
 /* Makes and registers a data topic, if that isn't done yet. */

@@ -42,12 +42,27 @@ static int describe(struct tr_to_kafka *to, const char *name, struct tr_kafka_to
 
 /* A topic that is there may have been made by somebody who may do what we may not. */
 static int make_if_missing(struct tr_to_kafka *to, const struct tr_kafka_topic_spec *spec,
-                           struct tr_error *err)
+                           struct tr_kafka_topic_info *info, struct tr_error *err)
 {
-    struct tr_kafka_topic_info info;
     bool created;
-    int rc = describe(to, spec->name, &info, err);
-    return rc != 0 || info.exists ? rc : create(to, spec, &created, err);
+    int rc = describe(to, spec->name, info, err);
+    return rc != 0 || info->exists ? rc : create(to, spec, &created, err);
+}
+
+int tr_to_kafka_check_control(const char *topic, const struct tr_kafka_topic_info *info,
+                              struct tr_error *err)
+{
+    if (!info->exists)
+        return 0;
+    if (info->partitions != 1)
+        return tr_error_set(err, TR_EKAFKA, "topic %s has %" PRId32 " partitions; it must have one",
+                            topic, info->partitions);
+    if (info->cleanup_policy[0] != '\0' && strcmp(info->cleanup_policy, "compact") != 0)
+        return tr_error_set(err, TR_EKAFKA,
+                            "topic %s has cleanup.policy=%s: it would lose checkpoints and shapes; "
+                            "set it to compact (kafka-configs)",
+                            topic, info->cleanup_policy);
+    return 0;
 }
 
 int tr_to_kafka_make_own_topics(struct tr_to_kafka *to, struct tr_error *err)
@@ -77,8 +92,11 @@ int tr_to_kafka_make_own_topics(struct tr_to_kafka *to, struct tr_error *err)
         .settings = history_settings,
         .setting_count = sizeof(history_settings) / sizeof(history_settings[0]),
     };
-    int rc = make_if_missing(to, &control, err);
-    return rc != 0 ? rc : make_if_missing(to, &history, err);
+    struct tr_kafka_topic_info info;
+    int rc = make_if_missing(to, &control, &info, err);
+    if (rc == 0)
+        rc = tr_to_kafka_check_control(to->control_topic, &info, err);
+    return rc != 0 ? rc : make_if_missing(to, &history, &info, err);
 }
 
 static int make_data_topic(struct tr_to_kafka *to, const char *name, struct tr_error *err)
@@ -171,14 +189,16 @@ int tr_to_kafka_ready(struct tr_to_kafka *to, struct tr_topic_state *state, stru
         return 0;
     struct tr_kafka_topic_info info;
     int rc = describe(to, state->topic.name, &info, err);
-    bool was_there = rc == 0 && info.exists;
     if (rc == 0 && !info.exists) {
         rc = make_data_topic(to, state->topic.name, err);
         if (rc == 0)
             rc = describe(to, state->topic.name, &info, err);
     }
-    bool anew = !was_there;
-    if (rc == 0 && was_there && state->registered)
+    bool anew = true;
+    /* A broker that is behind may have said that there is no such topic: what the topic holds
+     * rules.
+     */
+    if (rc == 0 && state->registered)
         rc = never_written(to, state->topic.name, info.partitions, &anew, err);
     if (rc != 0)
         return rc;

@@ -15,7 +15,7 @@ from test_capture import CONFIGURATION, KAFKA, SOURCE, STATE, events, topic
 MIB = 1 << 20
 
 
-def make_topic(name, **settings):
+def make_topic(name, partitions=2, **settings):
     """Creates a topic as an administrator would."""
     kafka = tr.stack().server("kafka")
     kafka.libs = fetch.fetch_kafka(lambda text: None)
@@ -25,7 +25,7 @@ def make_topic(name, **settings):
         [str(part) for part in kafka.java(
             "-XX:TieredStopAtLevel=1", "org.apache.kafka.tools.TopicCommand",
             "--bootstrap-server", tr.places()["KAFKA_BOOTSTRAP"], "--create", "--topic", name,
-            "--partitions", "2", *options)], check=True, capture_output=True, timeout=60)
+            "--partitions", str(partitions), *options)], check=True, capture_output=True, timeout=60)
 
 
 class Door:
@@ -83,6 +83,18 @@ class Door:
 
 
 class Faults(tr.Case):
+    def test_a_control_topic_that_would_forget_is_refused(self):
+        for partitions, policy, words in ((1, "delete", "cleanup.policy=delete"),
+                                          (2, "compact", "2 partitions")):
+            with self.subTest(policy=policy, partitions=partitions):
+                pipe = self.pipeline(stores=[])
+                name = f"tailrace.{pipe.name}.control"
+                make_topic(name, partitions, cleanup_policy=policy)
+                for command in (["check"], ["run", "--stop-at-end"]):
+                    done = pipe.capture.run(*command)
+                    self.assertEqual(done.returncode, KAFKA, done.stderr)
+                    self.assertIn(f"topic {name} has {words}", done.stderr)
+
     def test_row_larger_than_the_queue(self):
         """The topic takes it, so it goes out; check says what else of the topic is not as set."""
         pipe = self.pipeline(stores=[])
