@@ -1,9 +1,10 @@
 /*
  * claim.c - whose store it is, and what `reset --drop` removes.
  *
- * Several pipelines may share a database if their rows' keys differ. A pipeline's marker does not
- * tell the others, so where there is none yet, the versions of rows do: under the keys of our
- * tables there must be none. A store is new to one process only: two that start at once agree in a
+ * Several pipelines may share a database if their rows' keys begin differently. A pipeline's marker
+ * does not tell the others, so where there is none yet, the versions of rows do: under the keys of
+ * our tables there must be none. (That theirs are not under what ours begin with, only who sets
+ * both up can know.) A store is new to one process only: two that start at once agree in a
  * script, and the later one takes the marker of the other.
  */
 #include <inttypes.h>

@@ -110,7 +110,8 @@ static int sink_open(struct tr_sink **out, const struct tr_sink_context *context
 
 static const struct tr_rule_key rule_keys[] = {
     {"key", "TEMPLATE", TEMPLATE_DEFAULT,
-     "The row's key; names the table's key columns, all of them, as {column}."},
+     "The row's key; names all of the table's key columns, as {column}. In a database no table's "
+     "keys may begin as another's do, of another pipeline neither: they are removed by that."},
     {"value", "json", "json", "What the key holds: the row as JSON."},
     {"ttl", "DURATION", NULL, "How long a row stays after its last change; for ever without it."},
     {0},
