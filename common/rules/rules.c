@@ -9,8 +9,9 @@
 #include "arena.h"
 
 #define RULES_MAX 10000
-#define REPEATS_MAX 1000
-#define NAME_BYTES_MAX 256 /* 64 characters of up to 4 bytes */
+#define REGEX_SIZE_MAX 4096 /* written out; a name is up to 129 characters */
+#define REGEX_GROUPS_MAX 8  /* that are repeated */
+#define NAME_BYTES_MAX 256  /* 64 characters of up to 4 bytes */
 
 /* One half of "database.table". */
 struct part {
@@ -274,33 +275,57 @@ static void translate_regex(const char *text, size_t length, char *out)
     *out = '\0';
 }
 
-/* How often the C library writes out what stands before this repetition: {n} n times, + twice when
- * that is itself repeated or a group. */
-static long repeats(const char *start, const char *at)
+/* The last byte of the atom that begins there: of a bracket expression, an escape, or itself. */
+static const char *end_of_atom(const char *at, const char *end)
 {
-    if (*at == '+')
-        return at > start && strchr(")+*?}", at[-1]) != NULL ? 2 : 1;
+    if (*at == '\\')
+        return at + 1 < end ? at + 1 : at;
+    if (*at != '[')
+        return at;
+    const char *in = at + 1 + (at[1] == '^');
+    for (in += *in == ']'; in < end && *in != ']'; in++)
+        if (*in == '[' && strchr(":.=", in[1]) != NULL)
+            in += strcspn(in, "]"); /* what ends a class in it is not its own end */
+    return in;
+}
+
+/* How often the C library writes out what stands before this repetition. */
+static long written_out(const char *at, bool group)
+{
     if (*at != '{')
-        return 1;
+        return *at == '+' && group ? 2 : 1;
     char *end = NULL;
     long from = strtol(at + 1, &end, 10);
     long to = *end == ',' ? strtol(end + 1, NULL, 10) : from;
     return from > to ? from : to;
 }
 
-/* {1000} in {1000} would take all memory. */
-static bool repeats_too_often(const char *text)
+/*
+ * The C library takes time and memory without bound for expressions that nobody needs: it writes
+ * out what is repeated, and goes over it anew for each repetition around it. NULL = it may have it.
+ */
+static const char *regex_fault(const char *at, const char *end)
 {
-    long product = 1;
-    for (const char *at = text; *at != '\0'; at++) {
-        long times = repeats(text, at);
-        if (times > REPEATS_MAX)
-            return true;
-        product *= times > 1 ? times : 1;
-        if (product > REPEATS_MAX)
-            return true;
+    long size = end - at;
+    int groups = 0;
+    enum { ATOM, GROUP, REPETITION } before = ATOM;
+    for (; at < end; at++) {
+        if (strchr("*+?{", *at) == NULL) {
+            before = *at == ')' ? GROUP : ATOM;
+            at = end_of_atom(at, end);
+            continue;
+        }
+        long times = written_out(at, before == GROUP);
+        if (before == REPETITION)
+            return "a repetition of a repetition needs parentheses";
+        groups += before == GROUP;
+        if (times > REGEX_SIZE_MAX || (size *= times > 1 ? times : 1) > REGEX_SIZE_MAX)
+            return "its repetitions make it too large";
+        if (*at == '{')
+            at += strcspn(at, "}");
+        before = REPETITION;
     }
-    return false;
+    return groups > REGEX_GROUPS_MAX ? "it repeats too many groups" : NULL;
 }
 
 static int parse_regex(struct tr_rules *rules, const struct place *place, const char *at,
@@ -310,8 +335,9 @@ static int parse_regex(struct tr_rules *rules, const struct place *place, const 
     size_t length = strlen(at);
     if (length < 3 || at[length - 1] != '/')
         return bad(place, "an expression is written /…/");
-    if (repeats_too_often(at))
-        return bad(place, "its repetitions multiply to more than 1000");
+    const char *fault = regex_fault(at + 1, at + length - 1);
+    if (fault != NULL)
+        return bad(place, fault);
     char *text = tr_arena_alloc(&rules->arena, length * 5 + 1);
     if (text == NULL)
         return no_memory(place);

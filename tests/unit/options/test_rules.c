@@ -146,6 +146,9 @@ static void test_regex(void **state)
     assert_false(match("myshop", "log_17"));
     assert_true(match("a\\d", "x"));
     assert_true(may("anything"));
+    /* What looks like a repetition of one, and is none. */
+    assert_int_equal(parse("['/^[*+]+\\.[]*+]*[^]+]?[[:alpha:]*+]{1,3}\\++(a+)+$/']"), 0);
+    assert_true(match("+*", "*]++bb++aa"));
     assert_int_equal(parse("['/user/']"), 0);
     assert_true(match("app", "users"));
     assert_false(match("mysql", "user"));
@@ -222,8 +225,14 @@ static void test_bad_rules(void **state)
     expect_error("[\"`a.b\"]", "the closing back-tick is missing");
     expect_error("[\".b\"]", "is empty");
     expect_error("['/(/']", "rule '/(/': ");
-    expect_error("['/((a{100}){10}){2}/']", "multiply to more than 1000");
-    expect_error("['/a++++++++++++/']", "multiply to more than 1000");
+    expect_error("['/((a{100}){10}){2}/']", "too large");
+    expect_error("['/a{5000}/']", "too large");
+    expect_error("['/a{99999999999999999999}/']", "too large");
+    expect_error("['/(((((((((((a+)+)+)+)+)+)+)+)+)+)+)/']", "too large");
+    expect_error("['/(((((((((a*)*)*)*)*)*)*)*)*)*/']", "too many groups");
+    expect_error("['/a++/']", "needs parentheses");
+    expect_error("['/[+*]**/']", "needs parentheses");
+    expect_error("['/a{2}{3}/']", "needs parentheses");
     expect_error("['/x']", "an expression is written /…/");
     expect_error("[{tabel: a.b}]", "a map with the key 'table'");
     expect_error("[[a.b]]", "a rule is a pattern");
