@@ -37,13 +37,25 @@ static uint32_t find(const struct tr_needs *needs, struct tr_slice name)
     return i;
 }
 
+/* All of its bytes, also behind a NUL: a statement's text may hold some. */
+static char *copy_text(struct tr_slice text)
+{
+    char *copy = malloc(text.length + 1);
+    if (copy == NULL)
+        return NULL;
+    if (text.length > 0)
+        memcpy(copy, text.data, text.length);
+    copy[text.length] = '\0';
+    return copy;
+}
+
 /* A statement comes in its client's character set: what isn't UTF-8 then loses its odd letters. */
 static char *copy_reason(struct tr_slice text, size_t *length)
 {
     *length = text.length < REASON_MAX ? text.length : REASON_MAX;
     while (*length > 0 && *length < text.length && (text.data[*length] & 0xc0) == 0x80)
         (*length)--;
-    char *copy = strndup(text.length == 0 ? "" : text.data, *length);
+    char *copy = copy_text((struct tr_slice){text.data, *length});
     if (copy == NULL || tr_json_utf8_valid(copy, *length))
         return copy;
     for (size_t i = 0; i < *length; i++)
@@ -65,7 +77,7 @@ static int append(struct tr_needs *needs, struct tr_slice name, int64_t version,
         needs->capacity = capacity;
     }
     size_t reason_length;
-    char *name_copy = strndup(name.length == 0 ? "" : name.data, name.length);
+    char *name_copy = copy_text(name);
     char *reason_copy = copy_reason(reason, &reason_length);
     if (name_copy == NULL || reason_copy == NULL) {
         free(name_copy);

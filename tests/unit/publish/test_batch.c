@@ -205,6 +205,25 @@ static void test_needs_keep_the_first_version(void **state)
     tr_needs_done(&needs);
 }
 
+static void test_needs_keep_a_reason_with_a_nul(void **state)
+{
+    (void)state;
+    struct tr_needs needs;
+    struct tr_error err = {0};
+    struct tr_slice reason = TR_SLICE("ALTER TABLE a COMMENT '\0\xe4', MODIFY b INT");
+    struct tr_needs_snapshot item = {TR_SLICE("shop.\0b"), 20, TR_SLICE("why\0not")};
+    struct tr_checkpoint checkpoint = {.needs_snapshot = &item, .needs_snapshot_count = 1};
+    tr_needs_init(&needs);
+    assert_int_equal(tr_needs_add(&needs, TR_SLICE("shop"), TR_SLICE("a"), 10, reason, &err), 0);
+    assert_int_equal(tr_needs_load(&needs, &checkpoint, &err), 0);
+    assert_int_equal(needs.count, 2);
+    assert_true(tr_slice_equal(needs.items[0].reason,
+                               TR_SLICE("ALTER TABLE a COMMENT '\0?', MODIFY b INT")));
+    assert_true(tr_slice_equal(needs.items[1].table, item.table));
+    assert_true(tr_slice_equal(needs.items[1].reason, item.reason));
+    tr_needs_done(&needs);
+}
+
 /* ---- the output file ----------------------------------------------------------------------------
  */
 
@@ -260,6 +279,7 @@ int main(void)
         cmocka_unit_test(test_epochs_settle_in_order),
         cmocka_unit_test(test_epochs_without_an_end_move_nothing),
         cmocka_unit_test(test_needs_keep_the_first_version),
+        cmocka_unit_test(test_needs_keep_a_reason_with_a_nul),
         cmocka_unit_test(test_file_is_appended_to),
         cmocka_unit_test(test_full_disk_names_the_file),
     };
