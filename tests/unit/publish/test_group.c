@@ -223,6 +223,7 @@ static void test_a_name_set_again_and_again(void **state)
     row(fixture, 2);
     for (int i = 0; i < 300000; i++)
         set_numbered(fixture, "a_name_that_is_as_long_as_the_server_lets_a_savepoint_be_", i % 3);
+    assert_true(fixture->group.savepoints.capacity <= 32);
     row(fixture, 3);
     assert_int_equal(rollback_to_numbered(fixture, 0), 0);
     assert_int_equal(commit_at(fixture, 1000), 0);
