@@ -76,6 +76,8 @@ class Statements(tr.Case):
         for one in (["USE {o}", "DELETE {s}.t FROM {s}.t JOIN {o}.x"],
                     ["DELETE {s}.t FROM {s}.t LEFT JOIN {o}.x USING (id)"],
                     ["USE {o}", "UPDATE x, {s}.t SET t.a = 5"],
+                    ["USE {o}", "ANALYZE FORMAT=JSON UPDATE {s}.t SET a = 5"],
+                    ["ANALYZE DELETE FROM {s}.t"],
                     ["USE {o}", load + " {s}.t (id)"],
                     [load + " `{s}`.t (id)"],
                     ["USE {o}", "CREATE TABLE {s}.n AS VALUES (1), (2)"],
@@ -84,7 +86,8 @@ class Statements(tr.Case):
             self.assert_read(True, *one)
         self.assert_read(False, "USE {o}", "CREATE TABLE n SELECT * FROM {s}.t",
                          "DELETE x FROM x JOIN n", "UPDATE x, n SET x.a = 5", load + " n (id)",
-                         "INSERT INTO x (id) SELECT t.id FROM {s}.t")
+                         "INSERT INTO x (id) SELECT t.id FROM {s}.t",
+                         "ANALYZE UPDATE x SET a = 6", "ANALYZE TABLE {s}.t")
         self.assert_read(False, load + " {o}.x (id)",
                          "CREATE TEMPORARY TABLE {s}.t (id INT)", load + " {s}.t (id)",
                          "UPDATE {s}.t SET id = 5")
