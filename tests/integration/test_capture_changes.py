@@ -75,6 +75,29 @@ class Changes(tr.Case):
         self.assertEqual([{name: value for name, value in one["key"].items() if "pk." in name}
                           for one in rows], [{"pk.a": 1}, {"pk.b": 3}])
 
+    def test_key_that_was_lost_after_a_restart(self):
+        """Rows of a table without a key are skipped: what was published of it is marked."""
+        pipe, shop = self.running()
+        self.assertEqual(pipe.capture.stop(), 0)
+        pipe.configure(capture={"on_no_key": "skip"})
+        pipe.start_capture()
+        tr.sql(*[f"CREATE TABLE {shop}.{one} (a INT NOT NULL, b INT, UNIQUE u (a), KEY v (b))"
+                 for one in "klm"],
+               *[f"INSERT INTO {shop}.{one} VALUES (1, 2)" for one in "klm"])
+        pipe.wait_captured()
+        self.assertEqual(pipe.capture.stop(), 0)
+        pipe.start_capture()
+        pipe.capture.wait_status(lambda status: status["state"] == "running", "running")
+        tr.sql(f"INSERT INTO {shop}.l VALUES (3, 4)", f"INSERT INTO {shop}.m VALUES (3, 4)")
+        pipe.wait_captured()
+        tr.sql(f"ALTER TABLE {shop}.k DROP KEY u", f"ALTER TABLE {shop}.l DROP KEY u",
+               f"ALTER TABLE {shop}.m DROP KEY v",
+               *[f"INSERT INTO {shop}.{one} VALUES (5, 6)" for one in "klm"])
+        self.assertEqual(self.needs_snapshot(pipe), {"k", "l"})
+        self.assertEqual(pipe.capture.stop(), 0)
+        self.assertEqual([one["table"] for one in events(f"db.{shop}")
+                          if one["data"]["a"] == 5], ["m"])
+
     def test_json_stays_json_when_the_table_is_altered_again(self):
         """The catalogue is ahead of the log: it can't say any more which column is JSON."""
         pipe, shop = self.running()
