@@ -78,23 +78,19 @@ static int add_marker(struct statement_state *state, enum tr_event_type type,
     return tr_buf_check(text, "a batch", err);
 }
 
-/* TRUNCATE or DROP of one table. A table without a shape never had a row in a topic. */
-static int remove_rows(struct statement_state *state, enum tr_event_type type,
-                       struct tr_slice database, struct tr_slice table, struct tr_error *err)
+/* ---- tables to be looked at again -------------------------------------------------------------
+ */
+
+/* Also after a restart, where the log may show no difference: a LONGTEXT that has become JSON. */
+static int note_altered(struct statement_state *state, struct tr_slice database,
+                        struct tr_slice table, struct tr_error *err)
 {
-    struct tr_reader *reader = state->reader;
-    bool captured;
-    int rc = tr_statements_captured(state, database, table, &captured, err);
-    if (rc != 0 || !captured)
-        return rc;
-    tr_schema_emptied(reader->schema, database, table, state->version);
-    if (reader->needs != NULL)
-        tr_needs_clear(reader->needs, database, table);
-    const struct tr_shape *shape =
-        tr_control_shape_at(reader->control, database, table, state->version);
-    if (shape == NULL && reader->topics != NULL)
+    const struct tr_reader *reader = state->reader;
+    tr_schema_ddl(reader->schema, database, table, state->version);
+    if (reader->needs == NULL ||
+        tr_control_shape_at(reader->control, database, table, state->version) == NULL)
         return 0;
-    return add_marker(state, type, shape, database, table, err);
+    return tr_needs_altered(reader->needs, database, table, state->version, err);
 }
 
 /* Calls back with the newest shape of each known table of the database. */
@@ -116,6 +112,43 @@ static int each_known_table(struct statement_state *state, struct tr_slice datab
             return rc;
     }
     return 0;
+}
+
+static int note_known(struct statement_state *state, const struct tr_shape *shape,
+                      struct tr_error *err)
+{
+    if (!tr_rules_match(state->reader->rules, shape->database, shape->table, NULL))
+        return 0;
+    return note_altered(state, shape->database, shape->table, err);
+}
+
+static int note_database(struct statement_state *state, struct tr_slice database,
+                         struct tr_error *err)
+{
+    tr_schema_ddl(state->reader->schema, database, (struct tr_slice){"", 0}, state->version);
+    return each_known_table(state, database, note_known, err);
+}
+
+/* TRUNCATE or DROP of one table. A table without a shape never had a row in a topic. */
+static int remove_rows(struct statement_state *state, enum tr_event_type type,
+                       struct tr_slice database, struct tr_slice table, struct tr_error *err)
+{
+    struct tr_reader *reader = state->reader;
+    bool captured;
+    int rc = tr_statements_captured(state, database, table, &captured, err);
+    if (rc != 0 || !captured)
+        return rc;
+    rc = note_altered(state, database, table, err);
+    if (rc != 0)
+        return rc;
+    tr_schema_emptied(reader->schema, database, table, state->version);
+    if (reader->needs != NULL)
+        tr_needs_clear(reader->needs, database, table);
+    const struct tr_shape *shape =
+        tr_control_shape_at(reader->control, database, table, state->version);
+    if (shape == NULL && reader->topics != NULL)
+        return 0;
+    return add_marker(state, type, shape, database, table, err);
 }
 
 static int drop_known(struct statement_state *state, const struct tr_shape *shape,
@@ -265,11 +298,6 @@ static int is_risky(struct statement_state *state, struct tr_slice database, str
     return tr_schema_key_lost(reader->schema, database, table, risky, err);
 }
 
-static void look_again_at_database(struct statement_state *state, struct tr_slice database)
-{
-    tr_schema_ddl(state->reader->schema, database, (struct tr_slice){"", 0}, state->version);
-}
-
 /* Nothing follows from the statement but that the table is looked at again: which one it is needn't
  * be told. */
 static bool may_be_any(const struct tr_statement *statement, struct tr_slice database,
@@ -284,15 +312,14 @@ static int alter_table(struct statement_state *state, struct tr_slice database,
                        struct tr_slice table, struct tr_error *err)
 {
     bool captured, risky = false;
-    if (may_be_any(&state->statement, database, table)) {
-        look_again_at_database(state, database);
-        return 0;
-    }
+    if (may_be_any(&state->statement, database, table))
+        return note_database(state, database, err);
     int rc = tr_statements_captured(state, database, table, &captured, err);
     if (rc != 0 || !captured)
         return rc;
-    tr_schema_ddl(state->reader->schema, database, table, state->version);
-    rc = is_risky(state, database, table, &risky, err);
+    rc = note_altered(state, database, table, err);
+    if (rc == 0)
+        rc = is_risky(state, database, table, &risky, err);
     return rc == 0 && risky ? mark(state, database, table, err) : rc;
 }
 
@@ -311,8 +338,8 @@ static int alter(struct statement_state *state, struct tr_error *err)
             rc = alter_table(state, database, table, err);
     }
     if (rc == 0 && statement->tables_unknown) {
-        look_again_at_database(state, state->query.database);
-        if (statement->kind == TR_STATEMENT_ALTER_RISKY)
+        rc = note_database(state, state->query.database, err);
+        if (rc == 0 && statement->kind == TR_STATEMENT_ALTER_RISKY)
             rc = each_known_table(state, state->query.database, mark_known, err);
     }
     return rc;
@@ -412,9 +439,7 @@ static int drop_database(struct statement_state *state, struct tr_error *err)
     if (rc != 0 || !captured)
         return rc;
     rc = each_known_table(state, database, drop_known, err);
-    if (rc == 0)
-        look_again_at_database(state, database);
-    return rc;
+    return rc != 0 ? rc : note_database(state, database, err);
 }
 
 int tr_statements_define(struct statement_state *state, struct tr_error *err)

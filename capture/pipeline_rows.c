@@ -49,6 +49,9 @@ int tr_reader_table_map(struct tr_reader *reader, const struct tr_binlog_event *
     int rc = tr_schema_map(reader->schema, ev, version, &table, err);
     if (rc != 0 || table == NULL)
         return rc;
+    if (table->looked_at && reader->needs != NULL)
+        tr_needs_looked(reader->needs, table->table->database, table->table->table, version);
+    table->looked_at = false;
     /* Also of a table that is skipped from here on, since it has no key any more. */
     if (table->key_changed)
         rc = mark_key_change(reader, table, version, err);

@@ -117,6 +117,38 @@ class Changes(tr.Case):
         self.assertEqual([one["data"]["doc"] for one in rows], [{"n": 1}, {"n": 2}, {"n": 3}])
         self.assertEqual(rows[0]["schema_id"], rows[1]["schema_id"])
 
+    def test_columns_that_became_json_before_a_restart(self):
+        """The log shows no difference: that a table was altered is remembered until its next row,
+        and no longer, since the catalogue may be ahead by then."""
+        pipe, shop = self.running()
+        text = "LONGTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
+        columns = "(id INT PRIMARY KEY, doc {})"
+        tr.sql(*[f"CREATE TABLE {shop}.{one} {columns.format(text)}" for one in "adk"],
+               *[f"INSERT INTO {shop}.{one} VALUES (1, '{{}}')" for one in "adk"])
+        pipe.wait_captured()
+        tr.sql(f"ALTER TABLE {shop}.a MODIFY doc JSON", f"DROP TABLE {shop}.d",
+               f"CREATE TABLE {shop}.d {columns.format('JSON')}",
+               f"ALTER TABLE {shop}.k MODIFY doc JSON", f"INSERT INTO {shop}.k VALUES (2, '{{}}')")
+        for backlog in (False, True):
+            pipe.wait_captured()
+            self.assertEqual(pipe.capture.stop(), 0)
+            if backlog:
+                tr.sql(*[f"INSERT INTO {shop}.{one} VALUES (3, '{{}}')" for one in "adk"],
+                       f"ALTER TABLE {shop}.k MODIFY doc {text}",
+                       *[f"INSERT INTO {shop}.{one} VALUES (4, '{{}}')" for one in "adk"])
+            pipe.start_capture()
+            pipe.capture.wait_status(lambda status: status["state"] == "running", "running")
+        pipe.wait_captured()
+        self.assertEqual(pipe.capture.stop(), 0)
+        found = {(one["table"], one["data"]["id"]): one["data"]["doc"]
+                 for one in events(f"db.{shop}") if one["type"] == "insert"}
+        self.assertEqual(found, {("a", 1): "{}", ("a", 3): {}, ("a", 4): {},
+                                 ("d", 1): "{}", ("d", 3): {}, ("d", 4): {},
+                                 ("k", 1): "{}", ("k", 2): {}, ("k", 3): {}, ("k", 4): "{}"})
+        checkpoint = [one["value"] for one in topic(f"tailrace.{pipe.name}.control")
+                      if one["key"] == ["checkpoint"]][-1]
+        self.assertNotIn("altered", checkpoint)
+
     def test_statements_on_a_table_called_user(self):
         pipe, shop = self.running()
         tr.sql(f"CREATE TABLE {shop}.user (id INT PRIMARY KEY)",
