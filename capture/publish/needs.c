@@ -50,12 +50,9 @@ static uint32_t find(const struct tr_needs *needs, struct tr_slice name)
 /* All of its bytes, also behind a NUL: a statement's text may hold some. */
 static char *copy_text(struct tr_slice text)
 {
-    char *copy = malloc(text.length + 1);
-    if (copy == NULL)
-        return NULL;
-    if (text.length > 0)
+    char *copy = calloc(1, text.length + 1);
+    if (copy != NULL && text.data != NULL)
         memcpy(copy, text.data, text.length);
-    copy[text.length] = '\0';
     return copy;
 }
 
