@@ -3,30 +3,19 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <strings.h>
 
 #include "encode.h"
 #include "hash.h"
 
-#define SAVEPOINTS_MAX 65536
-
 void tr_group_init(struct tr_group *group)
 {
     memset(group, 0, sizeof(*group));
-    tr_buf_init(&group->names, 8 << 20);
+    tr_savepoints_init(&group->savepoints);
 }
 
 void tr_group_done(struct tr_group *group)
 {
-    free(group->savepoints);
-    tr_buf_done(&group->names);
-}
-
-static void forget_savepoints(struct tr_group *group)
-{
-    group->savepoint_count = 0;
-    tr_buf_reset(&group->names);
+    tr_savepoints_done(&group->savepoints);
 }
 
 static void close_group(struct tr_group *group)
@@ -36,7 +25,7 @@ static void close_group(struct tr_group *group)
     group->out_at = 0;
     group->out_xid = 0;
     group->table_count = 0;
-    forget_savepoints(group);
+    tr_savepoints_reset(&group->savepoints);
 }
 
 int tr_group_begin(struct tr_group *group, int64_t xid, uint64_t position, bool standalone,
@@ -59,7 +48,7 @@ int tr_group_begin(struct tr_group *group, int64_t xid, uint64_t position, bool 
     group->rows = 0;
     group->at = 0;
     group->start = tr_batch_fill(batch);
-    forget_savepoints(group);
+    tr_savepoints_reset(&group->savepoints);
     return 0;
 }
 
@@ -105,6 +94,49 @@ static size_t row_start(const struct tr_batch *batch, size_t from, const struct 
     return at;
 }
 
+/* Whether ROLLBACK TO may undo the rows from `row` on, and leave `before`, which stands in front of
+ * it. *number comes down from the newest savepoint with the calls. */
+static bool savepoint_between(const struct tr_savepoints *savepoints, uint32_t *number,
+                              const struct tr_record *before, const struct tr_record *row)
+{
+    while (*number > 0 && (savepoints->items[*number - 1].gone ||
+                           savepoints->items[*number - 1].at >= row->version))
+        (*number)--;
+    return *number > 0 && savepoints->items[*number - 1].at >= before->version;
+}
+
+/* The first record that stays when the others go out: of the last row, which gets `commit` at the
+ * end; of the row before too when the last one may be undone to a savepoint between them, since
+ * `commit` would then stand on that one; and so on, where it is no more than half of the group. */
+static size_t hold_from(const struct tr_group *group, const struct tr_batch *batch,
+                        const struct tr_record *last)
+{
+    size_t at = row_start(batch, group->start.records, last);
+    uint32_t number = group->savepoints.count;
+    size_t half = (batch->text.length - group->start.text) / 2;
+    for (bool first = true; at > group->start.records; first = false) {
+        const struct tr_record *before = &batch->records[at - 1];
+        size_t start = row_start(batch, group->start.records, before);
+        bool small = batch->text.length - batch->records[start].key_at <= half;
+        if (!(first || small) ||
+            !savepoint_between(&group->savepoints, &number, before, &batch->records[at]))
+            break;
+        at = start;
+    }
+    return at;
+}
+
+/* What was set behind the first record that stays, was so behind its part of the text too. */
+static void move_savepoints(struct tr_savepoints *savepoints, struct tr_batch_fill from)
+{
+    for (uint32_t i = 0; i < savepoints->count; i++) {
+        struct tr_batch_fill *fill = &savepoints->items[i].fill;
+        bool stays = fill->records > from.records;
+        fill->records = stays ? fill->records - from.records : 0;
+        fill->text = stays ? fill->text - from.text : 0;
+    }
+}
+
 int tr_group_go_out(struct tr_group *group, struct tr_batch *batch, struct tr_batch *next,
                     struct tr_error *err)
 {
@@ -112,9 +144,8 @@ int tr_group_go_out(struct tr_group *group, struct tr_batch *batch, struct tr_ba
     if (last == NULL)
         return 0;
     const struct tr_record *before = NULL;
-    int64_t held_back = last->version;
-    size_t last_at = row_start(batch, group->start.records, last);
-    for (size_t i = group->start.records; i < last_at; i++) {
+    size_t stay = hold_from(group, batch, last);
+    for (size_t i = group->start.records; i < stay; i++) {
         const struct tr_record *rec = &batch->records[i];
         note_table(group, rec->shape);
         if (rec->kind == TR_RECORD_ROW)
@@ -127,13 +158,9 @@ int tr_group_go_out(struct tr_group *group, struct tr_batch *batch, struct tr_ba
     }
     group->out_xid = group->xid;
     batch->open = tr_group_open(group);
-    int rc = tr_batch_move_tail(batch, last_at, next, err);
+    move_savepoints(&group->savepoints, (struct tr_batch_fill){stay, batch->records[stay].key_at});
     group->start = (struct tr_batch_fill){0, 0};
-    for (size_t i = 0; i < group->savepoint_count; i++) {
-        struct tr_group_savepoint *savepoint = &group->savepoints[i];
-        savepoint->fill = savepoint->at >= held_back ? tr_batch_fill(next) : group->start;
-    }
-    return rc;
+    return tr_batch_move_tail(batch, stay, next, err);
 }
 
 int tr_group_compare(struct tr_group *group, struct tr_batch *batch, struct tr_batch_fill from,
@@ -153,52 +180,10 @@ int tr_group_compare(struct tr_group *group, struct tr_batch *batch, struct tr_b
 /* ---- savepoints -------------------------------------------------------------------------------
  */
 
-/* The newest of that name, as the server compares them; count when there is none. */
-static size_t find_savepoint(const struct tr_group *group, struct tr_slice name)
-{
-    for (size_t i = group->savepoint_count; i > 0; i--) {
-        const struct tr_group_savepoint *savepoint = &group->savepoints[i - 1];
-        if (savepoint->name_length == name.length &&
-            strncasecmp(group->names.data + savepoint->name_at, name.data, name.length) == 0)
-            return i - 1;
-    }
-    return group->savepoint_count;
-}
-
-/* A name that is set again leaves its old place. */
-static void remove_savepoint(struct tr_group *group, size_t at)
-{
-    group->savepoint_count--;
-    memmove(&group->savepoints[at], &group->savepoints[at + 1],
-            (group->savepoint_count - at) * sizeof(group->savepoints[0]));
-}
-
 int tr_group_savepoint(struct tr_group *group, struct tr_slice name, const struct tr_batch *batch,
                        struct tr_error *err)
 {
-    size_t old = find_savepoint(group, name);
-    if (old < group->savepoint_count)
-        remove_savepoint(group, old);
-    if (group->savepoint_count == group->savepoint_capacity) {
-        size_t capacity = group->savepoint_capacity == 0 ? 16 : group->savepoint_capacity * 2;
-        struct tr_group_savepoint *grown =
-            capacity > SAVEPOINTS_MAX
-                ? NULL
-                : realloc(group->savepoints, capacity * sizeof(*group->savepoints));
-        if (grown == NULL)
-            return tr_error_set(err, TR_ESOURCE, "a transaction with more than %d savepoints",
-                                SAVEPOINTS_MAX);
-        group->savepoints = grown;
-        group->savepoint_capacity = capacity;
-    }
-    group->savepoints[group->savepoint_count++] = (struct tr_group_savepoint){
-        .name_at = group->names.length,
-        .name_length = name.length,
-        .at = group->at,
-        .fill = tr_batch_fill(batch),
-    };
-    tr_buf_append_slice(&group->names, name);
-    return tr_buf_check(&group->names, "savepoint names", err);
+    return tr_savepoints_set(&group->savepoints, name, group->at, tr_batch_fill(batch), err);
 }
 
 static int undone(const struct tr_group *group, const char *how, struct tr_error *err)
@@ -222,14 +207,16 @@ static int undone(const struct tr_group *group, const char *how, struct tr_error
 int tr_group_rollback_to(struct tr_group *group, struct tr_slice name, struct tr_batch *batch,
                          struct tr_error *err)
 {
-    size_t at = find_savepoint(group, name);
-    if (at == group->savepoint_count)
+    const struct tr_savepoint *savepoint = tr_savepoints_find(&group->savepoints, name);
+    if (savepoint == NULL)
         return tr_error_set(err, TR_ESOURCE,
                             "ROLLBACK TO %.*s in the transaction at offset %" PRIu64 ", which has "
-                            "no such savepoint: which rows it undoes can't be told",
-                            (int)(name.length < 64 ? name.length : 64), name.data, group->opened);
-    const struct tr_group_savepoint *savepoint = &group->savepoints[at];
-    group->savepoint_count = at + 1;
+                            "no such savepoint among the last %d: which rows it undoes can't be "
+                            "told; go on behind the transaction with --start FILE:POS "
+                            "--force-start, and make its tables anew in every store",
+                            (int)(name.length < 64 ? name.length : 64), name.data, group->opened,
+                            TR_SAVEPOINTS_MAX / 2);
+    tr_savepoints_cut(&group->savepoints, savepoint);
     /* Reading again what went out before a broken connection or a restart: what this undoes never
      * did. */
     if (group->at <= group->out_at)
@@ -293,5 +280,5 @@ void tr_group_break(struct tr_group *group, struct tr_batch *batch)
         return;
     tr_batch_truncate(batch, group->start);
     group->open = false;
-    forget_savepoints(group);
+    tr_savepoints_reset(&group->savepoints);
 }

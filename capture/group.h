@@ -4,24 +4,19 @@
  *
  * A group is final at its XID or COMMIT. Until then its rows lie at the end of the batch, and
  * ROLLBACK TO or ROLLBACK is a truncation. A group too large to be held goes out as it comes, all
- * but its last row, so that `commit` can still be set on that one; if rows that went out prove
- * void, capture stops and names them. When the connection breaks, the held rows are dropped and the
- * group is read again from its start; rows that went out before are passed over by version, and the
- * last of them must have the key that it had. The same after a restart, by what the checkpoint says
- * of the open group. Reading thread only.
+ * but its last row, so that `commit` can still be set on that one, and the one before a savepoint
+ * that it may be undone to; if rows that went out prove void, capture stops and names them. When
+ * the connection breaks, the held rows are dropped and the group is read again from its start; rows
+ * that went out before are passed over by version, and the last of them must have the key that it
+ * had. The same after a restart, by what the checkpoint says of the open group. Reading thread
+ * only.
  */
 #ifndef TR_GROUP_H
 #define TR_GROUP_H
 
-#include "batch.h"
+#include "savepoints.h"
 
 #define TR_GROUP_TABLES_MAX 16
-
-struct tr_group_savepoint {
-    size_t name_at, name_length; /* in `names` */
-    int64_t at;                  /* version of the last row read when it was set */
-    struct tr_batch_fill fill;
-};
 
 struct tr_group {
     bool open;
@@ -35,9 +30,7 @@ struct tr_group {
     uint64_t out_hash;          /* of its key */
     int64_t out_xid;            /* the group that `out` speaks of, while it is not open again */
     struct tr_batch_fill start; /* where its records begin in the present batch */
-    struct tr_group_savepoint *savepoints;
-    size_t savepoint_count, savepoint_capacity;
-    struct tr_buf names;
+    struct tr_savepoints savepoints;
     const struct tr_shape *tables[TR_GROUP_TABLES_MAX]; /* of the rows that went out */
     size_t table_count;
 };
@@ -85,13 +78,13 @@ static inline size_t tr_group_held(const struct tr_group *group, const struct tr
 {
     return batch->text.length - group->start.text;
 }
-/* Lets what is held go out with `batch`; its last row moves to `next`, which is empty. */
+/* Lets what is held go out with `batch`; its last rows move to `next`, which is empty. */
 int tr_group_go_out(struct tr_group *group, struct tr_batch *batch, struct tr_batch *next,
                     struct tr_error *err) TR_MUST_CHECK;
 
 int tr_group_savepoint(struct tr_group *group, struct tr_slice name, const struct tr_batch *batch,
                        struct tr_error *err) TR_MUST_CHECK;
-/* TR_ESOURCE when rows behind the savepoint have gone out, or nobody set it. */
+/* TR_ESOURCE when rows behind the savepoint have gone out, or nobody set it, or it is forgotten. */
 int tr_group_rollback_to(struct tr_group *group, struct tr_slice name, struct tr_batch *batch,
                          struct tr_error *err) TR_MUST_CHECK;
 /* Ends the group at `version`: its last row gets `commit`. */

@@ -300,10 +300,23 @@ static int first_checkpoint(struct pipeline *pipeline, const struct tr_checkpoin
     return tr_to_kafka_checkpoint_now(&pipeline->kafka, &pipeline->start.mark, err);
 }
 
+/* Statements that were read before the restart and no row has followed yet. */
+static void take_altered(struct pipeline *pipeline, const struct tr_checkpoint *checkpoint)
+{
+    for (uint32_t i = 0; i < checkpoint->altered_count; i++) {
+        const struct tr_altered_table *altered = &checkpoint->altered[i];
+        tr_schema_ddl(pipeline->schema, altered->database, altered->table, altered->version);
+    }
+}
+
 static int prepare_kafka(struct pipeline *pipeline, struct tr_error *err)
 {
     const struct tr_checkpoint *checkpoint = tr_control_checkpoint(pipeline->control);
-    int rc = checkpoint == NULL ? 0 : tr_needs_load(&pipeline->kafka.needs, checkpoint, err);
+    int rc = 0;
+    if (checkpoint != NULL) {
+        take_altered(pipeline, checkpoint);
+        rc = tr_needs_load(&pipeline->kafka.needs, checkpoint, err);
+    }
     if (rc == 0)
         rc = first_checkpoint(pipeline, checkpoint, err);
     pipeline->kafka.acked = pipeline->start.mark;

@@ -78,35 +78,19 @@ static int add_marker(struct statement_state *state, enum tr_event_type type,
     return tr_buf_check(text, "a batch", err);
 }
 
-/* Names come in the character set of the statement's client; others than UTF-8 can't be matched. */
-static int check_names(struct tr_slice database, struct tr_slice table, struct tr_error *err)
-{
-    if (tr_json_utf8_valid(database.data, database.length) &&
-        tr_json_utf8_valid(table.data, table.length))
-        return 0;
-    return tr_error_set(err, TR_ESOURCE,
-                        "a statement names a table in another character set than UTF-8, so which "
-                        "one can't be told: go on behind it with --start FILE:POS --force-start");
-}
+/* ---- tables to be looked at again -------------------------------------------------------------
+ */
 
-/* TRUNCATE or DROP of one table. A table without a shape never had a row in a topic. */
-static int remove_rows(struct statement_state *state, enum tr_event_type type,
-                       struct tr_slice database, struct tr_slice table, struct tr_error *err)
+/* Also after a restart, where the log may show no difference: a LONGTEXT that has become JSON. */
+static int note_altered(struct statement_state *state, struct tr_slice database,
+                        struct tr_slice table, struct tr_error *err)
 {
-    struct tr_reader *reader = state->reader;
-    tr_schema_emptied(reader->schema, database, table, state->version);
-    if (!tr_statements_captured(reader, database, table))
+    const struct tr_reader *reader = state->reader;
+    tr_schema_ddl(reader->schema, database, table, state->version);
+    if (reader->needs == NULL ||
+        tr_control_shape_at(reader->control, database, table, state->version) == NULL)
         return 0;
-    int rc = check_names(database, table, err);
-    if (rc != 0)
-        return rc;
-    if (reader->needs != NULL)
-        tr_needs_clear(reader->needs, database, table);
-    const struct tr_shape *shape =
-        tr_control_shape_at(reader->control, database, table, state->version);
-    if (shape == NULL && reader->topics != NULL)
-        return 0;
-    return add_marker(state, type, shape, database, table, err);
+    return tr_needs_altered(reader->needs, database, table, state->version, err);
 }
 
 /* Calls back with the newest shape of each known table of the database. */
@@ -130,6 +114,43 @@ static int each_known_table(struct statement_state *state, struct tr_slice datab
     return 0;
 }
 
+static int note_known(struct statement_state *state, const struct tr_shape *shape,
+                      struct tr_error *err)
+{
+    if (!tr_rules_match(state->reader->rules, shape->database, shape->table, NULL))
+        return 0;
+    return note_altered(state, shape->database, shape->table, err);
+}
+
+static int note_database(struct statement_state *state, struct tr_slice database,
+                         struct tr_error *err)
+{
+    tr_schema_ddl(state->reader->schema, database, (struct tr_slice){"", 0}, state->version);
+    return each_known_table(state, database, note_known, err);
+}
+
+/* TRUNCATE or DROP of one table. A table without a shape never had a row in a topic. */
+static int remove_rows(struct statement_state *state, enum tr_event_type type,
+                       struct tr_slice database, struct tr_slice table, struct tr_error *err)
+{
+    struct tr_reader *reader = state->reader;
+    bool captured;
+    int rc = tr_statements_captured(state, database, table, &captured, err);
+    if (rc != 0 || !captured)
+        return rc;
+    rc = note_altered(state, database, table, err);
+    if (rc != 0)
+        return rc;
+    tr_schema_emptied(reader->schema, database, table, state->version);
+    if (reader->needs != NULL)
+        tr_needs_clear(reader->needs, database, table);
+    const struct tr_shape *shape =
+        tr_control_shape_at(reader->control, database, table, state->version);
+    if (shape == NULL && reader->topics != NULL)
+        return 0;
+    return add_marker(state, type, shape, database, table, err);
+}
+
 static int drop_known(struct statement_state *state, const struct tr_shape *shape,
                       struct tr_error *err)
 {
@@ -143,10 +164,9 @@ static int mark(struct statement_state *state, struct tr_slice database, struct 
                 struct tr_error *err)
 {
     struct tr_reader *reader = state->reader;
-    if (!tr_statements_captured(reader, database, table))
-        return 0;
-    int rc = check_names(database, table, err);
-    if (rc != 0)
+    bool captured;
+    int rc = tr_statements_captured(state, database, table, &captured, err);
+    if (rc != 0 || !captured)
         return rc;
     char name[1024];
     snprintf(name, sizeof(name), "%.*s.%.*s", (int)database.length, database.data,
@@ -278,6 +298,31 @@ static int is_risky(struct statement_state *state, struct tr_slice database, str
     return tr_schema_key_lost(reader->schema, database, table, risky, err);
 }
 
+/* Nothing follows from the statement but that the table is looked at again: which one it is needn't
+ * be told. */
+static bool may_be_any(const struct tr_statement *statement, struct tr_slice database,
+                       struct tr_slice table)
+{
+    return statement->kind == TR_STATEMENT_ALTER_SAFE && statement->column_count == 0 &&
+           !statement->key_dropped && tr_statements_readable(database) &&
+           !tr_statements_readable(table);
+}
+
+static int alter_table(struct statement_state *state, struct tr_slice database,
+                       struct tr_slice table, struct tr_error *err)
+{
+    bool captured, risky = false;
+    if (may_be_any(&state->statement, database, table))
+        return note_database(state, database, err);
+    int rc = tr_statements_captured(state, database, table, &captured, err);
+    if (rc != 0 || !captured)
+        return rc;
+    rc = note_altered(state, database, table, err);
+    if (rc == 0)
+        rc = is_risky(state, database, table, &risky, err);
+    return rc == 0 && risky ? mark(state, database, table, err) : rc;
+}
+
 static int alter(struct statement_state *state, struct tr_error *err)
 {
     const struct tr_statement *statement = &state->statement;
@@ -287,20 +332,14 @@ static int alter(struct statement_state *state, struct tr_error *err)
     for (uint32_t i = 0; rc == 0 && i < statement->table_count; i++) {
         struct tr_slice database = statement->tables[i].database;
         struct tr_slice table = statement->tables[i].table;
-        if (tr_statements_temporary(state, database, table)) {
+        if (tr_statements_temporary(state, database, table))
             i += statement->renames ? 1 : 0;
-            continue;
-        }
-        tr_schema_ddl(state->reader->schema, database, table, state->version);
-        bool risky = false;
-        rc = is_risky(state, database, table, &risky, err);
-        if (rc == 0 && risky)
-            rc = mark(state, database, table, err);
+        else
+            rc = alter_table(state, database, table, err);
     }
     if (rc == 0 && statement->tables_unknown) {
-        tr_schema_ddl(state->reader->schema, state->query.database, (struct tr_slice){"", 0},
-                      state->version);
-        if (statement->kind == TR_STATEMENT_ALTER_RISKY)
+        rc = note_database(state, state->query.database, err);
+        if (rc == 0 && statement->kind == TR_STATEMENT_ALTER_RISKY)
             rc = each_known_table(state, state->query.database, mark_known, err);
     }
     return rc;
@@ -394,13 +433,13 @@ static int remove_tables(struct statement_state *state, enum tr_event_type type,
 
 static int drop_database(struct statement_state *state, struct tr_error *err)
 {
-    const struct tr_statement *statement = &state->statement;
-    struct tr_slice database =
-        statement->table_count > 0 ? statement->tables[0].database : state->query.database;
-    int rc = each_known_table(state, database, drop_known, err);
-    if (rc == 0)
-        tr_schema_ddl(state->reader->schema, database, (struct tr_slice){"", 0}, state->version);
-    return rc;
+    struct tr_slice database = state->statement.tables[0].database;
+    bool captured;
+    int rc = tr_statements_captured(state, database, (struct tr_slice){"", 0}, &captured, err);
+    if (rc != 0 || !captured)
+        return rc;
+    rc = each_known_table(state, database, drop_known, err);
+    return rc != 0 ? rc : note_database(state, database, err);
 }
 
 int tr_statements_define(struct statement_state *state, struct tr_error *err)

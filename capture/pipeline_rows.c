@@ -47,11 +47,17 @@ int tr_reader_table_map(struct tr_reader *reader, const struct tr_binlog_event *
     struct tr_schema_table *table = NULL;
     int64_t version = tr_place_version(&reader->place, reader->place.offset, 0);
     int rc = tr_schema_map(reader->schema, ev, version, &table, err);
-    if (rc != 0 || table == NULL || table->encoder == NULL)
+    if (rc != 0 || table == NULL)
         return rc;
+    if (table->looked_at && reader->needs != NULL)
+        tr_needs_looked(reader->needs, table->table->database, table->table->table, version);
+    table->looked_at = false;
+    /* Also of a table that is skipped from here on, since it has no key any more. */
     if (table->key_changed)
         rc = mark_key_change(reader, table, version, err);
-    if (rc == 0 && table->is_new && reader->topics != NULL)
+    if (rc != 0 || table->encoder == NULL)
+        return rc;
+    if (table->is_new && reader->topics != NULL)
         rc = tr_batch_add_shape(reader->batch, table->shape, err);
     if (rc != 0)
         return rc;

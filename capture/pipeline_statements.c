@@ -1,11 +1,31 @@
 /* pipeline_statements.c - statements in the binlog: what they change, or undo. See statements.h. */
 #include "hash.h"
+#include "json_writer.h"
 #include "statements.h"
 
-bool tr_statements_captured(const struct tr_reader *reader, struct tr_slice database,
-                            struct tr_slice table)
+bool tr_statements_readable(struct tr_slice name)
 {
-    return tr_rules_match(reader->rules, database, table, NULL);
+    return tr_json_utf8_valid(name.data, name.length);
+}
+
+int tr_statements_captured(const struct statement_state *state, struct tr_slice database,
+                           struct tr_slice table, bool *captured, struct tr_error *err)
+{
+    const struct tr_rules *rules = state->reader->rules;
+    const struct tr_slice *known_database = tr_statements_readable(database) ? &database : NULL;
+    const struct tr_slice *known_table =
+        table.length > 0 && tr_statements_readable(table) ? &table : NULL;
+    *captured = false;
+    if (known_database != NULL && known_table != NULL)
+        *captured = tr_rules_match(rules, database, table, NULL);
+    else if (known_database != NULL && table.length == 0)
+        *captured = tr_rules_may_match_database(rules, database);
+    else if (tr_rules_may_match_unreadable(rules, known_database, known_table))
+        return tr_error_set(err, TR_ESOURCE,
+                            "a statement names a table in another character set than UTF-8, so "
+                            "which one can't be told: go on behind it with --start FILE:POS "
+                            "--force-start");
+    return 0;
 }
 
 /* ---- temporary tables -------------------------------------------------------------------------
@@ -115,11 +135,14 @@ static int dml(struct statement_state *state, struct tr_error *err)
     const struct tr_rules *rules = state->reader->rules;
     for (uint32_t i = 0; i < statement->table_count; i++) {
         const struct tr_statement_table *table = &statement->tables[i];
-        bool taken = table->table.length > 0
-                         ? tr_statements_captured(state->reader, table->database, table->table)
-                         : tr_rules_may_match_database(rules, table->database);
-        if (taken && !tr_statements_temporary(state, table->database, table->table))
-            return not_as_rows(table->database, table->table, err);
+        bool captured;
+        if (tr_statements_temporary(state, table->database, table->table))
+            continue;
+        int rc = tr_statements_captured(state, table->database, table->table, &captured, err);
+        if (rc == 0 && captured)
+            rc = not_as_rows(table->database, table->table, err);
+        if (rc != 0)
+            return rc;
     }
     if (statement->tables_unknown && tr_rules_may_match_database(rules, state->query.database))
         return not_as_rows(state->query.database, (struct tr_slice){"", 0}, err);
@@ -197,12 +220,29 @@ static void lower_names(struct tr_statement *statement)
     }
 }
 
+/* DROP DATABASE, and CREATE OR REPLACE, are logged with that database as the default one: by its
+ * name in UTF-8, whatever the client's character set is. */
+static int take_database(struct statement_state *state, struct tr_error *err)
+{
+    struct tr_statement *statement = &state->statement;
+    struct tr_slice name = state->query.database;
+    if (statement->kind != TR_STATEMENT_DROP_DATABASE || name.length == 0)
+        return 0;
+    char *copy = tr_arena_copy(&state->reader->arena, name.data, name.length);
+    if (copy == NULL)
+        return tr_error_set(err, TR_ENOMEM, "no memory for a statement's names");
+    statement->tables[0].database = (struct tr_slice){copy, name.length};
+    return 0;
+}
+
 static int read_text(struct statement_state *state, struct tr_error *err)
 {
     struct tr_reader *reader = state->reader;
     tr_arena_reset(&reader->arena);
     int rc = tr_statement_read(&state->statement, state->query.text, state->query.database,
                                &reader->arena, err);
+    if (rc == 0)
+        rc = take_database(state, err);
     if (rc == 0 && tr_source_server(reader->source)->lower_case_table_names == 1)
         lower_names(&state->statement);
     return rc;

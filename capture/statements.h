@@ -22,8 +22,13 @@ struct statement_state {
 /* ---- pipeline_statements.c ----------------------------------------------------------------------
  */
 
-bool tr_statements_captured(const struct tr_reader *reader, struct tr_slice database,
-                            struct tr_slice table);
+/* Whether the table, or with no name of one any of the database, is captured. Names come in the
+ * character set of the statement's client: TR_ESOURCE for one that isn't UTF-8 and may be that of
+ * a captured table. */
+int tr_statements_captured(const struct statement_state *state, struct tr_slice database,
+                           struct tr_slice table, bool *captured,
+                           struct tr_error *err) TR_MUST_CHECK;
+bool tr_statements_readable(struct tr_slice name);
 /* Of a table's name; never 0. */
 uint64_t tr_statements_hash(struct tr_slice database, struct tr_slice table);
 /* Whether what the statement calls by this name is the session's temporary table. */

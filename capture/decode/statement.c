@@ -670,6 +670,21 @@ static void skip_set_statement(struct tokens *tokens)
     *tokens = ahead;
 }
 
+/* ANALYZE [FORMAT = format] statement carries the statement out, and is logged with these words in
+ * front. ANALYZE [LOCAL | NO_WRITE_TO_BINLOG] TABLE changes no rows, and stays as it is. */
+static void skip_analyze(struct tokens *tokens)
+{
+    static const char *const others[] = {"LOCAL", "NO_WRITE_TO_BINLOG", "TABLE", "TABLES", NULL};
+    struct tokens ahead = *tokens;
+    if (!tokens_skip(&ahead, "ANALYZE") || token_is_one_of(&ahead.now, others))
+        return;
+    if (tokens_skip(&ahead, "FORMAT")) {
+        (void)tokens_skip_sign(&ahead, '=');
+        tokens_next(&ahead);
+    }
+    *tokens = ahead;
+}
+
 static int read_statement(struct reader *reader)
 {
     if (token_is_sign(&reader->tokens.now, '('))
@@ -692,6 +707,7 @@ int tr_statement_read(struct tr_statement *statement, struct tr_slice text,
     *statement = (struct tr_statement){.kind = TR_STATEMENT_OTHER, .name = TR_SLICE("")};
     tokens_open(&reader.tokens, text);
     skip_set_statement(&reader.tokens);
+    skip_analyze(&reader.tokens);
     struct tokens begin = reader.tokens;
     statement->history = is_history(begin);
     int rc = read_statement(&reader);

@@ -20,11 +20,21 @@ static void free_item(struct tr_needs_snapshot *item)
     free((void *)(uintptr_t)item->reason.data);
 }
 
+static void free_altered(struct tr_needs_stretch *item)
+{
+    free((void *)(uintptr_t)item->altered.database.data);
+    free((void *)(uintptr_t)item->altered.table.data);
+}
+
 void tr_needs_done(struct tr_needs *needs)
 {
     for (uint32_t i = 0; i < needs->count; i++)
         free_item(&needs->items[i]);
     free(needs->items);
+    for (uint32_t i = 0; i < needs->altered_count; i++)
+        free_altered(&needs->altered[i]);
+    free(needs->altered);
+    free(needs->listed);
     pthread_mutex_destroy(&needs->lock);
 }
 
@@ -37,13 +47,22 @@ static uint32_t find(const struct tr_needs *needs, struct tr_slice name)
     return i;
 }
 
+/* All of its bytes, also behind a NUL: a statement's text may hold some. */
+static char *copy_text(struct tr_slice text)
+{
+    char *copy = calloc(1, text.length + 1);
+    if (copy != NULL && text.data != NULL)
+        memcpy(copy, text.data, text.length);
+    return copy;
+}
+
 /* A statement comes in its client's character set: what isn't UTF-8 then loses its odd letters. */
 static char *copy_reason(struct tr_slice text, size_t *length)
 {
     *length = text.length < REASON_MAX ? text.length : REASON_MAX;
     while (*length > 0 && *length < text.length && (text.data[*length] & 0xc0) == 0x80)
         (*length)--;
-    char *copy = strndup(text.length == 0 ? "" : text.data, *length);
+    char *copy = copy_text((struct tr_slice){text.data, *length});
     if (copy == NULL || tr_json_utf8_valid(copy, *length))
         return copy;
     for (size_t i = 0; i < *length; i++)
@@ -65,7 +84,7 @@ static int append(struct tr_needs *needs, struct tr_slice name, int64_t version,
         needs->capacity = capacity;
     }
     size_t reason_length;
-    char *name_copy = strndup(name.length == 0 ? "" : name.data, name.length);
+    char *name_copy = copy_text(name);
     char *reason_copy = copy_reason(reason, &reason_length);
     if (name_copy == NULL || reason_copy == NULL) {
         free(name_copy);
@@ -120,6 +139,116 @@ void tr_needs_clear(struct tr_needs *needs, struct tr_slice database, struct tr_
     tr_buf_done(&name);
 }
 
+/* ---- tables that were altered -----------------------------------------------------------------
+ */
+
+/* Under the lock; the one that waits for the table's next row, NULL when there is none. */
+static struct tr_needs_stretch *find_waiting(struct tr_needs *needs, struct tr_slice database,
+                                             struct tr_slice table)
+{
+    for (uint32_t i = 0; i < needs->altered_count; i++) {
+        struct tr_needs_stretch *item = &needs->altered[i];
+        if (item->looked == 0 && tr_slice_equal(item->altered.table, table) &&
+            tr_slice_equal(item->altered.database, database))
+            return item;
+    }
+    return NULL;
+}
+
+static int append_altered(struct tr_needs *needs, const struct tr_altered_table *altered,
+                          struct tr_error *err)
+{
+    if (needs->altered_count == needs->altered_capacity) {
+        uint32_t capacity = needs->altered_capacity == 0 ? 16 : needs->altered_capacity * 2;
+        struct tr_needs_stretch *items = realloc(needs->altered, capacity * sizeof(*items));
+        if (items == NULL)
+            return tr_error_set(err, TR_ENOMEM, "no memory for tables that were altered");
+        needs->altered = items;
+        struct tr_altered_table *listed = realloc(needs->listed, capacity * sizeof(*listed));
+        if (listed == NULL)
+            return tr_error_set(err, TR_ENOMEM, "no memory for tables that were altered");
+        needs->listed = listed;
+        needs->altered_capacity = capacity;
+    }
+    struct tr_needs_stretch item = {.altered = *altered};
+    item.altered.database.data = copy_text(altered->database);
+    item.altered.table.data = copy_text(altered->table);
+    if (item.altered.database.data == NULL || item.altered.table.data == NULL) {
+        free_altered(&item);
+        return tr_error_set(err, TR_ENOMEM, "no memory for tables that were altered");
+    }
+    needs->altered[needs->altered_count++] = item;
+    return 0;
+}
+
+/* Names that come and go, a table a job, must not add up: of the oldest it is remembered that no
+ * shape from before may be trusted in their whole database. */
+static void take_together(struct tr_needs *needs)
+{
+    struct tr_needs_stretch *oldest = NULL;
+    uint32_t waiting = 0;
+    for (uint32_t i = needs->altered_count; i > 0; i--) {
+        struct tr_needs_stretch *item = &needs->altered[i - 1];
+        if (item->looked != 0 || item->altered.table.length == 0)
+            continue;
+        oldest = item;
+        waiting++;
+    }
+    if (waiting <= TR_NEEDS_ALTERED_MAX)
+        return;
+    struct tr_needs_stretch *before =
+        find_waiting(needs, oldest->altered.database, (struct tr_slice){"", 0});
+    if (before != NULL)
+        before->looked = oldest->altered.version;
+    oldest->altered.table.length = 0;
+}
+
+int tr_needs_altered(struct tr_needs *needs, struct tr_slice database, struct tr_slice table,
+                     int64_t version, struct tr_error *err)
+{
+    const struct tr_altered_table altered = {database, table, version};
+    int rc = 0;
+    pthread_mutex_lock(&needs->lock);
+    if (find_waiting(needs, database, table) == NULL) {
+        rc = append_altered(needs, &altered, err);
+        take_together(needs);
+    }
+    pthread_mutex_unlock(&needs->lock);
+    return rc;
+}
+
+void tr_needs_looked(struct tr_needs *needs, struct tr_slice database, struct tr_slice table,
+                     int64_t version)
+{
+    pthread_mutex_lock(&needs->lock);
+    struct tr_needs_stretch *item = find_waiting(needs, database, table);
+    if (item != NULL)
+        item->looked = version;
+    pthread_mutex_unlock(&needs->lock);
+}
+
+/* Those whose stretch the checkpoint's position lies in; what lies before it is forgotten. */
+static void list_altered(struct tr_needs *needs, struct tr_checkpoint *checkpoint)
+{
+    uint32_t kept = 0, listed = 0;
+    for (uint32_t i = 0; i < needs->altered_count; i++) {
+        struct tr_needs_stretch *item = &needs->altered[i];
+        if (item->looked != 0 && item->looked <= checkpoint->version) {
+            free_altered(item);
+            continue;
+        }
+        if (item->altered.version <= checkpoint->version)
+            needs->listed[listed++] = item->altered;
+        needs->altered[kept++] = *item;
+    }
+    needs->altered_count = kept;
+    checkpoint->altered = needs->listed;
+    checkpoint->altered_count = listed;
+}
+
+/* ---- the checkpoint ---------------------------------------------------------------------------
+ */
+
 int tr_needs_load(struct tr_needs *needs, const struct tr_checkpoint *checkpoint,
                   struct tr_error *err)
 {
@@ -130,6 +259,8 @@ int tr_needs_load(struct tr_needs *needs, const struct tr_checkpoint *checkpoint
         if (find(needs, item->table) == needs->count)
             rc = append(needs, item->table, item->version, item->reason, err);
     }
+    for (uint32_t i = 0; rc == 0 && i < checkpoint->altered_count; i++)
+        rc = append_altered(needs, &checkpoint->altered[i], err);
     pthread_mutex_unlock(&needs->lock);
     return rc;
 }
@@ -160,6 +291,7 @@ int tr_needs_write_checkpoint(struct tr_needs *needs, struct tr_checkpoint *chec
     pthread_mutex_lock(&needs->lock);
     checkpoint->needs_snapshot = needs->items;
     checkpoint->needs_snapshot_count = needs->count;
+    list_altered(needs, checkpoint);
     int rc = tr_checkpoint_write(checkpoint, key, value, err);
     pthread_mutex_unlock(&needs->lock);
     return rc;

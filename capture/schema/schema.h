@@ -23,6 +23,7 @@ struct tr_schema_table {
     struct tr_binlog_table *table;
     const struct tr_shape *shape;
     struct tr_encoder *encoder;
+    bool looked_at;   /* made anew from this table map; cleared by the caller */
     bool is_new;      /* the shape must be published before the first row; cleared by the caller */
     bool key_changed; /* since the shape before, whose rows may still be there; likewise */
     uint32_t topic_index; /* for the publisher's use */

@@ -306,6 +306,7 @@ int schema_table_build(struct tr_schema *schema, struct schema_known *known,
         return rc;
     }
     known->current.topic_index = topic_index;
+    known->current.looked_at = true;
     known->raw.data = tr_arena_copy(&known->arena, raw.data, raw.length);
     known->raw.length = raw.length;
     known->stale = false;

@@ -5,7 +5,7 @@
 #include "fields.h"
 #include "json_writer.h"
 
-#define NEEDS_SNAPSHOT_MAX 100000
+#define TABLES_MAX 100000 /* in one list */
 
 /* ---- writing -------------------------------------------------------------------------------- */
 
@@ -48,6 +48,27 @@ static void write_needs_snapshot(struct tr_buf *out, const struct tr_checkpoint 
     tr_buf_append_char(out, ']');
 }
 
+/* The usual one is empty and left out. */
+static void write_altered(struct tr_buf *out, const struct tr_checkpoint *checkpoint)
+{
+    for (uint32_t i = 0; i < checkpoint->altered_count; i++) {
+        const struct tr_altered_table *altered = &checkpoint->altered[i];
+        if (i == 0)
+            TR_JSON_LITERAL(out, ",\"altered\":[");
+        else
+            tr_buf_append_char(out, ',');
+        TR_JSON_LITERAL(out, "{\"database\":");
+        tr_json_text(out, altered->database);
+        tr_json_member(out, false, "table");
+        tr_json_text(out, altered->table);
+        tr_json_member(out, false, "version");
+        tr_json_int(out, altered->version);
+        tr_buf_append_char(out, '}');
+    }
+    if (checkpoint->altered_count > 0)
+        tr_buf_append_char(out, ']');
+}
+
 static void write_open_group(struct tr_buf *out, const struct tr_open_group *open)
 {
     if (open->ordinal == 0)
@@ -84,6 +105,7 @@ int tr_checkpoint_write(const struct tr_checkpoint *checkpoint, struct tr_buf *k
     tr_json_int(value, checkpoint->ts);
     write_open_group(value, &checkpoint->open);
     write_needs_snapshot(value, checkpoint);
+    write_altered(value, checkpoint);
     tr_buf_append_char(value, '}');
     int rc = tr_buf_check(key, "the checkpoint's key", err);
     return rc < 0 ? rc : tr_buf_check(value, "the checkpoint", err);
@@ -93,7 +115,7 @@ int tr_checkpoint_write(const struct tr_checkpoint *checkpoint, struct tr_buf *k
 
 struct checkpoint_words {
     struct tr_checkpoint checkpoint;
-    struct tr_json_value server, open_group, needs_snapshot;
+    struct tr_json_value server, open_group, needs_snapshot, altered;
 };
 
 static const struct field checkpoint_fields[] = {
@@ -107,6 +129,7 @@ static const struct field checkpoint_fields[] = {
     FIELD(checkpoint_words, checkpoint.ts, "ts", FIELD_I64),
     FIELD_OPTIONAL(checkpoint_words, open_group, "open_group", FIELD_OBJECT),
     FIELD(checkpoint_words, needs_snapshot, "needs_snapshot", FIELD_ARRAY),
+    FIELD_OPTIONAL(checkpoint_words, altered, "altered", FIELD_ARRAY),
     {0},
 };
 
@@ -126,6 +149,13 @@ static const struct field need_fields[] = {
     FIELD(tr_needs_snapshot, table, "table", FIELD_TEXT),
     FIELD(tr_needs_snapshot, version, "version", FIELD_I64),
     FIELD(tr_needs_snapshot, reason, "reason", FIELD_TEXT),
+    {0},
+};
+
+static const struct field altered_fields[] = {
+    FIELD(tr_altered_table, database, "database", FIELD_TEXT),
+    FIELD(tr_altered_table, table, "table", FIELD_TEXT),
+    FIELD(tr_altered_table, version, "version", FIELD_I64),
     {0},
 };
 
@@ -163,35 +193,59 @@ static int read_open_group(struct tr_checkpoint *checkpoint, const struct tr_jso
     return 0;
 }
 
-static int read_needs_snapshot(struct tr_checkpoint *checkpoint, const struct tr_json_value *array,
-                               struct tr_arena *arena, struct tr_error *err)
+static int count_items(const struct tr_json_value *array, uint32_t *count, struct tr_error *err)
 {
     struct tr_json_cursor cursor;
     struct tr_json_value ignored, item;
-    uint32_t count = 0;
     int got;
+    *count = 0;
     tr_json_enter(&cursor, array);
     while ((got = tr_json_next(&cursor, &ignored, &item, err)) > 0)
-        count++;
+        (*count)++;
     if (got < 0)
         return fields_broken("checkpoint", err);
-    if (count > NEEDS_SNAPSHOT_MAX)
-        return tr_error_set(err, TR_ESTATE, "control record: checkpoint names %u tables", count);
-    checkpoint->needs_snapshot =
-        tr_arena_alloc(arena, (count + 1) * sizeof(struct tr_needs_snapshot));
-    if (checkpoint->needs_snapshot == NULL)
+    if (*count > TABLES_MAX)
+        return tr_error_set(err, TR_ESTATE, "control record: checkpoint names %u tables", *count);
+    return 0;
+}
+
+/* A list of objects into *items, `bytes` each; none where it is absent. */
+static int read_list(const struct tr_json_value *array, const struct field *fields, size_t bytes,
+                     void **items, uint32_t *count, struct tr_arena *arena, struct tr_error *err)
+{
+    struct tr_json_cursor cursor;
+    struct tr_json_value ignored, item;
+    *count = 0;
+    if (array->text.length == 0)
+        return 0;
+    if (count_items(array, count, err) < 0)
+        return err->code;
+    char *at = *items = tr_arena_alloc(arena, (*count + 1) * bytes);
+    if (at == NULL)
         return tr_error_set(err, TR_ENOMEM, "no memory for the checkpoint");
-    checkpoint->needs_snapshot_count = count;
     tr_json_enter(&cursor, array);
-    for (uint32_t i = 0; i < count; i++) {
-        got = tr_json_next(&cursor, &ignored, &item, err);
+    for (uint32_t i = 0; i < *count; i++, at += bytes) {
+        int got = tr_json_next(&cursor, &ignored, &item, err);
         if (got < 0 || item.type != TR_JSON_OBJECT)
             return tr_error_set(err, TR_ESTATE, "control record: checkpoint: broken list");
-        if (fields_read(&item, need_fields, &checkpoint->needs_snapshot[i], arena, "checkpoint",
-                        err) < 0)
+        if (fields_read(&item, fields, at, arena, "checkpoint", err) < 0)
             return err->code;
     }
     return 0;
+}
+
+static int read_lists(struct tr_checkpoint *checkpoint, const struct checkpoint_words *words,
+                      struct tr_arena *arena, struct tr_error *err)
+{
+    void *needs = NULL, *altered = NULL;
+    int rc = read_list(&words->needs_snapshot, need_fields, sizeof(struct tr_needs_snapshot),
+                       &needs, &checkpoint->needs_snapshot_count, arena, err);
+    if (rc == 0)
+        rc = read_list(&words->altered, altered_fields, sizeof(struct tr_altered_table), &altered,
+                       &checkpoint->altered_count, arena, err);
+    checkpoint->needs_snapshot = needs;
+    checkpoint->altered = altered;
+    return rc;
 }
 
 int control_checkpoint_read(struct tr_checkpoint *checkpoint, struct tr_slice text,
@@ -208,5 +262,5 @@ int control_checkpoint_read(struct tr_checkpoint *checkpoint, struct tr_slice te
         return err->code;
     if (read_open_group(checkpoint, &words.open_group, arena, err) < 0)
         return err->code;
-    return read_needs_snapshot(checkpoint, &words.needs_snapshot, arena, err);
+    return read_lists(checkpoint, &words, arena, err);
 }

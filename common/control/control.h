@@ -113,6 +113,13 @@ struct tr_needs_snapshot {
     struct tr_slice reason; /* "ALTER TABLE … MODIFY" */
 };
 
+/* A table that a statement has changed since its last row: a shape from before isn't trusted. */
+struct tr_altered_table {
+    struct tr_slice database;
+    struct tr_slice table; /* empty: every table of the database */
+    int64_t version;       /* of the statement */
+};
+
 /* A transaction of which rows were published before its end, because it was too large to be held.
  * It begins at the checkpoint's place. */
 struct tr_open_group {
@@ -142,6 +149,8 @@ struct tr_checkpoint {
     struct tr_open_group open;
     struct tr_needs_snapshot *needs_snapshot;
     uint32_t needs_snapshot_count;
+    struct tr_altered_table *altered;
+    uint32_t altered_count;
 };
 
 int tr_checkpoint_write(const struct tr_checkpoint *checkpoint, struct tr_buf *key,

@@ -143,6 +143,44 @@ bool tr_rules_may_match_database(const struct tr_rules *rules, struct tr_slice d
     return may;
 }
 
+static bool is_ascii(struct tr_slice text)
+{
+    for (size_t i = 0; i < text.length; i++)
+        if (((unsigned char)text.data[i] & 0x80) != 0)
+            return false;
+    return true;
+}
+
+/* Of a name that can't be read it is known that it isn't ASCII. */
+static bool part_may_match(const struct part *part, const struct tr_slice *text)
+{
+    return text != NULL ? part_match(part, *text) : !part->literal || !is_ascii(part->text);
+}
+
+static bool part_must_match(const struct part *part, const struct tr_slice *text)
+{
+    return text != NULL ? part_match(part, *text) : !part->literal && part->text.length == 1;
+}
+
+bool tr_rules_may_match_unreadable(const struct tr_rules *rules, const struct tr_slice *database,
+                                   const struct tr_slice *table)
+{
+    bool system = database != NULL && is_system(*database);
+    bool may = rules->from_all && !system;
+    for (size_t i = 0; i < rules->count; i++) {
+        const struct rule *rule = &rules->rules[i];
+        if (system && (rule->is_regex || !rule->database.literal))
+            continue;
+        if (rule->exclude)
+            may = may && (rule->is_regex || !part_must_match(&rule->database, database) ||
+                          !part_must_match(&rule->table, table));
+        else if (rule->is_regex ||
+                 (part_may_match(&rule->database, database) && part_may_match(&rule->table, table)))
+            may = true;
+    }
+    return may;
+}
+
 int tr_rules_each_settings(const struct tr_rules *rules,
                            int (*visit)(void *context, const char *pattern,
                                         const struct tr_node *settings, struct tr_error *err),

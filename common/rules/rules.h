@@ -31,6 +31,10 @@ bool tr_rules_match(const struct tr_rules *rules, struct tr_slice database, stru
                     const struct tr_node **settings);
 /* Whether any table of the database could match (for statements without a table). */
 bool tr_rules_may_match_database(const struct tr_rules *rules, struct tr_slice database);
+/* Whether a table could match of whose name one part or both can't be read (NULL), because they
+ * hold other letters than ASCII's in an unknown character set. */
+bool tr_rules_may_match_unreadable(const struct tr_rules *rules, const struct tr_slice *database,
+                                   const struct tr_slice *table);
 /* Calls back with each rule's settings map, for checks of the configuration at start. A map of a
  * list (`{table: …, …}`) still has its key `table`. */
 int tr_rules_each_settings(const struct tr_rules *rules,

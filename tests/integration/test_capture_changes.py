@@ -75,6 +75,29 @@ class Changes(tr.Case):
         self.assertEqual([{name: value for name, value in one["key"].items() if "pk." in name}
                           for one in rows], [{"pk.a": 1}, {"pk.b": 3}])
 
+    def test_key_that_was_lost_after_a_restart(self):
+        """Rows of a table without a key are skipped: what was published of it is marked."""
+        pipe, shop = self.running()
+        self.assertEqual(pipe.capture.stop(), 0)
+        pipe.configure(capture={"on_no_key": "skip"})
+        pipe.start_capture()
+        tr.sql(*[f"CREATE TABLE {shop}.{one} (a INT NOT NULL, b INT, UNIQUE u (a), KEY v (b))"
+                 for one in "klm"],
+               *[f"INSERT INTO {shop}.{one} VALUES (1, 2)" for one in "klm"])
+        pipe.wait_captured()
+        self.assertEqual(pipe.capture.stop(), 0)
+        pipe.start_capture()
+        pipe.capture.wait_status(lambda status: status["state"] == "running", "running")
+        tr.sql(f"INSERT INTO {shop}.l VALUES (3, 4)", f"INSERT INTO {shop}.m VALUES (3, 4)")
+        pipe.wait_captured()
+        tr.sql(f"ALTER TABLE {shop}.k DROP KEY u", f"ALTER TABLE {shop}.l DROP KEY u",
+               f"ALTER TABLE {shop}.m DROP KEY v",
+               *[f"INSERT INTO {shop}.{one} VALUES (5, 6)" for one in "klm"])
+        self.assertEqual(self.needs_snapshot(pipe), {"k", "l"})
+        self.assertEqual(pipe.capture.stop(), 0)
+        self.assertEqual([one["table"] for one in events(f"db.{shop}")
+                          if one["data"]["a"] == 5], ["m"])
+
     def test_json_stays_json_when_the_table_is_altered_again(self):
         """The catalogue is ahead of the log: it can't say any more which column is JSON."""
         pipe, shop = self.running()
@@ -93,6 +116,38 @@ class Changes(tr.Case):
         rows = events(f"db.{shop}")
         self.assertEqual([one["data"]["doc"] for one in rows], [{"n": 1}, {"n": 2}, {"n": 3}])
         self.assertEqual(rows[0]["schema_id"], rows[1]["schema_id"])
+
+    def test_columns_that_became_json_before_a_restart(self):
+        """The log shows no difference: that a table was altered is remembered until its next row,
+        and no longer, since the catalogue may be ahead by then."""
+        pipe, shop = self.running()
+        text = "LONGTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
+        columns = "(id INT PRIMARY KEY, doc {})"
+        tr.sql(*[f"CREATE TABLE {shop}.{one} {columns.format(text)}" for one in "adk"],
+               *[f"INSERT INTO {shop}.{one} VALUES (1, '{{}}')" for one in "adk"])
+        pipe.wait_captured()
+        tr.sql(f"ALTER TABLE {shop}.a MODIFY doc JSON", f"DROP TABLE {shop}.d",
+               f"CREATE TABLE {shop}.d {columns.format('JSON')}",
+               f"ALTER TABLE {shop}.k MODIFY doc JSON", f"INSERT INTO {shop}.k VALUES (2, '{{}}')")
+        for backlog in (False, True):
+            pipe.wait_captured()
+            self.assertEqual(pipe.capture.stop(), 0)
+            if backlog:
+                tr.sql(*[f"INSERT INTO {shop}.{one} VALUES (3, '{{}}')" for one in "adk"],
+                       f"ALTER TABLE {shop}.k MODIFY doc {text}",
+                       *[f"INSERT INTO {shop}.{one} VALUES (4, '{{}}')" for one in "adk"])
+            pipe.start_capture()
+            pipe.capture.wait_status(lambda status: status["state"] == "running", "running")
+        pipe.wait_captured()
+        self.assertEqual(pipe.capture.stop(), 0)
+        found = {(one["table"], one["data"]["id"]): one["data"]["doc"]
+                 for one in events(f"db.{shop}") if one["type"] == "insert"}
+        self.assertEqual(found, {("a", 1): "{}", ("a", 3): {}, ("a", 4): {},
+                                 ("d", 1): "{}", ("d", 3): {}, ("d", 4): {},
+                                 ("k", 1): "{}", ("k", 2): {}, ("k", 3): {}, ("k", 4): "{}"})
+        checkpoint = [one["value"] for one in topic(f"tailrace.{pipe.name}.control")
+                      if one["key"] == ["checkpoint"]][-1]
+        self.assertNotIn("altered", checkpoint)
 
     def test_statements_on_a_table_called_user(self):
         pipe, shop = self.running()

@@ -19,9 +19,9 @@ class Statements(tr.Case):
         self.other = f"other_{self.pipe.name}"  # not captured
         self.pipe.databases.append(self.other)
 
-    def session(self, *statements):
+    def session(self, *statements, **settings):
         """{s} and {o} stand for the captured database and the other one."""
-        link = tr.connect(local_infile=True)
+        link = tr.connect(local_infile=True, **settings)
         with link, link.cursor() as cursor:
             for one in statements:
                 cursor.execute(one.replace("{s}", self.shop).replace("{o}", self.other))
@@ -76,6 +76,8 @@ class Statements(tr.Case):
         for one in (["USE {o}", "DELETE {s}.t FROM {s}.t JOIN {o}.x"],
                     ["DELETE {s}.t FROM {s}.t LEFT JOIN {o}.x USING (id)"],
                     ["USE {o}", "UPDATE x, {s}.t SET t.a = 5"],
+                    ["USE {o}", "ANALYZE FORMAT=JSON UPDATE {s}.t SET a = 5"],
+                    ["ANALYZE DELETE FROM {s}.t"],
                     ["USE {o}", load + " {s}.t (id)"],
                     [load + " `{s}`.t (id)"],
                     ["USE {o}", "CREATE TABLE {s}.n AS VALUES (1), (2)"],
@@ -84,7 +86,8 @@ class Statements(tr.Case):
             self.assert_read(True, *one)
         self.assert_read(False, "USE {o}", "CREATE TABLE n SELECT * FROM {s}.t",
                          "DELETE x FROM x JOIN n", "UPDATE x, n SET x.a = 5", load + " n (id)",
-                         "INSERT INTO x (id) SELECT t.id FROM {s}.t")
+                         "INSERT INTO x (id) SELECT t.id FROM {s}.t",
+                         "ANALYZE UPDATE x SET a = 6", "ANALYZE TABLE {s}.t")
         self.assert_read(False, load + " {o}.x (id)",
                          "CREATE TEMPORARY TABLE {s}.t (id INT)", load + " {s}.t (id)",
                          "UPDATE {s}.t SET id = 5")
@@ -145,6 +148,44 @@ class Statements(tr.Case):
         self.assert_made(["table-truncate t"], "",
                          "CREATE PROCEDURE p() BEGIN CREATE TEMPORARY TABLE z (id INT); "
                          "INSERT INTO z VALUES (1); TRUNCATE t; END", "CALL p()")
+
+    def test_names_in_another_character_set(self):
+        """As a client of latin1 sends them, which is how they are logged."""
+        self.pipe.configure(capture={"tables": [f"{self.shop}.größe", f"{self.shop}.t"]})
+        for stops, *statements in (
+                (True, "TRUNCATE größe"), (True, "DROP TABLE größe"),
+                (True, "ALTER TABLE größe MODIFY a BIGINT"), (True, "RENAME TABLE größe TO größer"),
+                (True, "ALTER TABLE größe ADD COLUMN c INT"),
+                (True, "SET SESSION binlog_format=STATEMENT", "UPDATE größe SET a = 5"),
+                (True, "SET SESSION binlog_format=STATEMENT", "USE {o}", "ANALYZE INSERT INTO "
+                 "{s}.größe VALUES (7, 8, 9)"),
+                (False, "CREATE INDEX i ON größe (a)", "INSERT INTO größe VALUES (7, 8, 9)"),
+                (False, "CREATE TABLE {o}.größe (id INT)", "TRUNCATE {o}.größe",
+                 "SET SESSION binlog_format=STATEMENT", "INSERT INTO {o}.größe VALUES (1)",
+                 "DROP TABLE {o}.größe"),
+                (False, "SET SESSION binlog_format=STATEMENT",
+                 "CREATE TEMPORARY TABLE größe (id INT)", "INSERT INTO größe VALUES (1)",
+                 "TRUNCATE größe", "DROP TABLE größe")):
+            self.anew("t", "größe")
+            start = tr.head()
+            self.session("USE {s}", *statements, charset="latin1")
+            code, _, _, log = self.capture(start)
+            self.assertEqual(code, SOURCE if stops else 0, f"{statements}\n{log}")
+            self.assertEqual("another character set" in log, stops, f"{statements}\n{log}")
+
+    def test_database_dropped_in_another_character_set(self):
+        name = f"{self.pipe.name}_größe"
+        self.pipe.databases.append(f"`{name}`")
+        self.pipe.configure(capture={"tables": [{"table": f"{name}.*", "topic": "sizes"}]})
+        start = tr.head()
+        for statement in (f"CREATE OR REPLACE DATABASE {name}", f"DROP DATABASE {name}"):
+            self.session(f"CREATE DATABASE IF NOT EXISTS {name}",
+                         f"CREATE TABLE {name}.t (id INT PRIMARY KEY)",
+                         f"INSERT INTO {name}.t VALUES (1)")
+            self.session(statement, charset="latin1")
+        code, events, _, log = self.capture(start)
+        self.assertEqual(code, 0, log)
+        self.assertEqual([one["type"] for one in events], ["insert", "table-drop"] * 2)
 
     def test_dropped_key_marks_at_once(self):
         path = self.pipe.folder / "events"

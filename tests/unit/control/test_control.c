@@ -313,6 +313,9 @@ static void test_checkpoint_again(void **state)
     assert_int_equal(checkpoint->open.ordinal, 40000);
     assert_int_equal(checkpoint->open.key_hash, 0xdeadbeef);
     assert_int_equal(checkpoint->open.row, 85523719);
+    assert_int_equal(checkpoint->altered_count, 2);
+    assert_int_equal(checkpoint->altered[0].version, 81520000);
+    assert_int_equal(checkpoint->altered[1].table.length, 0);
     load(&example, "checkpoint.open-group.json");
     record_init(&record);
     assert_int_equal(tr_checkpoint_write(checkpoint, &record.key, &record.value, &err), 0);

@@ -72,6 +72,15 @@ static bool may(const char *database)
     return tr_rules_may_match_database(rules, tr_slice_of(database));
 }
 
+/* NULL is a part that can't be read. */
+static bool may_unreadable(const char *database, const char *table)
+{
+    const struct tr_slice names[] = {tr_slice_of(database != NULL ? database : ""),
+                                     tr_slice_of(table != NULL ? table : "")};
+    return tr_rules_may_match_unreadable(rules, database != NULL ? &names[0] : NULL,
+                                         table != NULL ? &names[1] : NULL);
+}
+
 static const struct tr_node *settings_of(const char *database, const char *table)
 {
     const struct tr_node *settings = NULL;
@@ -240,6 +249,32 @@ static void test_bad_rules(void **state)
     expect_error("[{table: \"!a.b\"}]", "an exclusion takes no settings");
 }
 
+static void test_names_that_cannot_be_read(void **state)
+{
+    (void)state;
+    assert_int_equal(parse("[shop.größe, shop.orders, \"log.*\", straße.orders]"), 0);
+    assert_true(may_unreadable("shop", NULL));
+    assert_true(may_unreadable("log", NULL));
+    assert_true(may_unreadable(NULL, "orders"));
+    assert_false(may_unreadable(NULL, "items"));
+    assert_false(may_unreadable("straße", NULL));
+    assert_false(may_unreadable("other", NULL));
+    assert_false(may_unreadable(NULL, NULL));
+    assert_int_equal(parse("[\"shop.*\", \"!shop.größe\", \"!sh*.*\"]"), 0);
+    assert_false(may_unreadable("shop", NULL));
+    assert_int_equal(parse("[\"shop.*\", \"!shop.größe\", \"!shop.g*\"]"), 0);
+    assert_true(may_unreadable("shop", NULL));
+    assert_int_equal(parse("[\"/^shop[.]/\"]"), 0);
+    assert_true(may_unreadable("shop", NULL));
+    assert_true(may_unreadable(NULL, "orders"));
+    assert_false(may_unreadable("mysql", NULL));
+    assert_int_equal(parse("[\"!shop.*\"]"), 0);
+    assert_true(may_unreadable("other", NULL));
+    assert_false(may_unreadable("shop", NULL));
+    assert_true(may_unreadable(NULL, NULL));
+    assert_false(may_unreadable("mysql", NULL));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -249,6 +284,7 @@ int main(void)
         cmocka_unit_test_teardown(test_regex, release),
         cmocka_unit_test_teardown(test_order, release),
         cmocka_unit_test_teardown(test_system_by_name, release),
+        cmocka_unit_test_teardown(test_names_that_cannot_be_read, release),
         cmocka_unit_test_teardown(test_settings, release),
         cmocka_unit_test_teardown(test_each_settings, release),
         cmocka_unit_test_teardown(test_bad_rules, release),

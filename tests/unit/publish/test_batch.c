@@ -205,6 +205,104 @@ static void test_needs_keep_the_first_version(void **state)
     tr_needs_done(&needs);
 }
 
+static void test_needs_keep_a_reason_with_a_nul(void **state)
+{
+    (void)state;
+    struct tr_needs needs;
+    struct tr_error err = {0};
+    struct tr_slice reason = TR_SLICE("ALTER TABLE a COMMENT '\0\xe4', MODIFY b INT");
+    struct tr_needs_snapshot item = {TR_SLICE("shop.\0b"), 20, TR_SLICE("why\0not")};
+    struct tr_checkpoint checkpoint = {.needs_snapshot = &item, .needs_snapshot_count = 1};
+    tr_needs_init(&needs);
+    assert_int_equal(tr_needs_add(&needs, TR_SLICE("shop"), TR_SLICE("a"), 10, reason, &err), 0);
+    assert_int_equal(tr_needs_load(&needs, &checkpoint, &err), 0);
+    assert_int_equal(needs.count, 2);
+    assert_true(tr_slice_equal(needs.items[0].reason,
+                               TR_SLICE("ALTER TABLE a COMMENT '\0?', MODIFY b INT")));
+    assert_true(tr_slice_equal(needs.items[1].table, item.table));
+    assert_true(tr_slice_equal(needs.items[1].reason, item.reason));
+    tr_needs_done(&needs);
+}
+
+/* Whether a checkpoint at that version names the table as altered since then. */
+static bool names_altered(struct tr_needs *needs, int64_t version, const char *table, int64_t since)
+{
+    struct tr_checkpoint checkpoint = {.version = version};
+    struct tr_buf key, value;
+    struct tr_error err = {0};
+    char wanted[128];
+    tr_buf_init(&key, 1 << 20);
+    tr_buf_init(&value, 1 << 20);
+    assert_int_equal(tr_needs_write_checkpoint(needs, &checkpoint, &key, &value, &err), 0);
+    tr_buf_append_char(&value, '\0');
+    int length =
+        snprintf(wanted, sizeof(wanted), "{\"database\":\"shop\",\"table\":\"%s\",\"version\":%d}",
+                 table, (int)since);
+    assert_true(length > 0 && (size_t)length < sizeof(wanted));
+    bool found = strstr(value.data, wanted) != NULL;
+    tr_buf_done(&key);
+    tr_buf_done(&value);
+    return found;
+}
+
+static void alter(struct tr_needs *needs, const char *table, int64_t version)
+{
+    struct tr_error err = {0};
+    assert_int_equal(tr_needs_altered(needs, TR_SLICE("shop"), tr_slice_of(table), version, &err),
+                     0);
+}
+
+/* Named exactly by checkpoints between the statement and the table's next row, whenever they are
+ * written. */
+static void test_altered_until_the_next_row(void **state)
+{
+    (void)state;
+    struct tr_needs needs;
+    struct tr_slice shop = TR_SLICE("shop"), a = TR_SLICE("a");
+    tr_needs_init(&needs);
+    alter(&needs, "a", 10);
+    alter(&needs, "a", 15);
+    tr_needs_looked(&needs, shop, a, 20);
+    tr_needs_looked(&needs, shop, a, 25);
+    alter(&needs, "a", 30);
+    assert_false(names_altered(&needs, 9, "a", 10));
+    assert_true(names_altered(&needs, 10, "a", 10));
+    assert_true(names_altered(&needs, 19, "a", 10));
+    assert_false(names_altered(&needs, 19, "a", 30));
+    assert_false(names_altered(&needs, 20, "a", 10));
+    assert_int_equal(needs.altered_count, 1);
+    assert_true(names_altered(&needs, 30, "a", 30));
+    struct tr_altered_table stored = {shop, TR_SLICE("b"), 31};
+    struct tr_checkpoint checkpoint = {.altered = &stored, .altered_count = 1};
+    struct tr_error err = {0};
+    assert_int_equal(tr_needs_load(&needs, &checkpoint, &err), 0);
+    assert_true(names_altered(&needs, 40, "b", 31));
+    tr_needs_looked(&needs, shop, TR_SLICE("b"), 41);
+    assert_false(names_altered(&needs, 41, "b", 31));
+    tr_needs_done(&needs);
+}
+
+/* Of too many the oldest are named by their database, with the newest of their versions. */
+static void test_altered_tables_that_come_and_go(void **state)
+{
+    (void)state;
+    struct tr_needs needs;
+    char name[32];
+    tr_needs_init(&needs);
+    for (int i = 1; i <= TR_NEEDS_ALTERED_MAX + 3; i++) {
+        snprintf(name, sizeof(name), "job_%d", i);
+        alter(&needs, name, i);
+    }
+    assert_true(names_altered(&needs, 1, "", 1));
+    assert_true(names_altered(&needs, 2, "", 2));
+    assert_true(names_altered(&needs, 1000, "", 3));
+    assert_false(names_altered(&needs, 1000, "", 2));
+    assert_false(names_altered(&needs, 1000, "job_3", 3));
+    assert_true(names_altered(&needs, 1000, "job_4", 4));
+    assert_int_equal(needs.altered_count, TR_NEEDS_ALTERED_MAX + 1);
+    tr_needs_done(&needs);
+}
+
 /* ---- the output file ----------------------------------------------------------------------------
  */
 
@@ -260,6 +358,9 @@ int main(void)
         cmocka_unit_test(test_epochs_settle_in_order),
         cmocka_unit_test(test_epochs_without_an_end_move_nothing),
         cmocka_unit_test(test_needs_keep_the_first_version),
+        cmocka_unit_test(test_needs_keep_a_reason_with_a_nul),
+        cmocka_unit_test(test_altered_until_the_next_row),
+        cmocka_unit_test(test_altered_tables_that_come_and_go),
         cmocka_unit_test(test_file_is_appended_to),
         cmocka_unit_test(test_full_disk_names_the_file),
     };

@@ -176,6 +176,82 @@ static void test_savepoint_set_again_moves(void **state)
     assert_output(&fixture->batch, "{\"id\":1,\"commit\":true}\n");
 }
 
+static void set_numbered(struct fixture *fixture, const char *prefix, int number)
+{
+    char name[128];
+    snprintf(name, sizeof(name), "%s%d", prefix, number);
+    int rc = tr_group_savepoint(&fixture->group, tr_slice_of(name), &fixture->batch, &fixture->err);
+    assert_int_equal(rc, 0);
+}
+
+static int rollback_to_numbered(struct fixture *fixture, int number)
+{
+    char name[32];
+    snprintf(name, sizeof(name), "sp_%d", number);
+    return tr_group_rollback_to(&fixture->group, tr_slice_of(name), &fixture->batch, &fixture->err);
+}
+
+/* Of many the newest are known, by their names and places; the oldest are forgotten. */
+static void test_many_savepoints(void **state)
+{
+    struct fixture *fixture = *state;
+    const int many = 300000;
+    begin(fixture, 1);
+    row(fixture, 1);
+    for (int i = 0; i < many; i++)
+        set_numbered(fixture, "SP_", i);
+    row(fixture, 2);
+    assert_int_equal(rollback_to_numbered(fixture, 7), TR_ESOURCE);
+    assert_non_null(strstr(fixture->err.text, "no such savepoint"));
+    assert_non_null(strstr(fixture->err.text, "offset 100"));
+    assert_non_null(strstr(fixture->err.text, "--start FILE:POS --force-start"));
+    tr_error_reset(&fixture->err);
+    assert_int_equal(rollback_to_numbered(fixture, many - 32768), 0);
+    assert_output(&fixture->batch, "{\"id\":1}\n");
+    assert_int_equal(rollback_to_numbered(fixture, many - 1), TR_ESOURCE); /* died with that */
+    assert_int_equal(commit_at(fixture, 1000), 0);
+    assert_output(&fixture->batch, "{\"id\":1,\"commit\":true}\n");
+}
+
+static void test_a_name_set_again_and_again(void **state)
+{
+    struct fixture *fixture = *state;
+    begin(fixture, 1);
+    set_numbered(fixture, "", 0);
+    row(fixture, 1);
+    set_numbered(fixture, "sp_", 0);
+    row(fixture, 2);
+    for (int i = 0; i < 300000; i++)
+        set_numbered(fixture, "a_name_that_is_as_long_as_the_server_lets_a_savepoint_be_", i % 3);
+    assert_true(fixture->group.savepoints.capacity <= 32);
+    row(fixture, 3);
+    assert_int_equal(rollback_to_numbered(fixture, 0), 0);
+    assert_int_equal(commit_at(fixture, 1000), 0);
+    assert_output(&fixture->batch, "{\"id\":1,\"commit\":true}\n");
+}
+
+/* Names that fill their room before there are too many of them. */
+static void test_long_names_of_savepoints(void **state)
+{
+    struct fixture *fixture = *state;
+    char name[200];
+    memset(name, 'n', sizeof(name));
+    begin(fixture, 1);
+    for (int i = 0; i < 100000; i++) {
+        row(fixture, i + 1);
+        tr_batch_truncate(&fixture->batch, (struct tr_batch_fill){1, 9});
+        snprintf(name, 12, "%011d", i);
+        name[11] = 'n';
+        assert_int_equal(tr_group_savepoint(&fixture->group, (struct tr_slice){name, 200},
+                                            &fixture->batch, &fixture->err),
+                         0);
+    }
+    assert_int_equal(tr_group_rollback_to(&fixture->group, (struct tr_slice){name, 200},
+                                          &fixture->batch, &fixture->err),
+                     0);
+    assert_output(&fixture->batch, "{\"id\":1}\n");
+}
+
 static void test_rollback_leaves_earlier_groups_alone(void **state)
 {
     struct fixture *fixture = *state;
@@ -274,6 +350,59 @@ static void test_savepoint_behind_what_went_out(void **state)
     /* Row 1 is out. */
     assert_int_equal(tr_group_rollback_to(group, TR_SLICE("a"), &fixture->batch, &fixture->err),
                      TR_ESOURCE);
+}
+
+static void savepoint(struct fixture *fixture, const char *name)
+{
+    assert_int_equal(
+        tr_group_savepoint(&fixture->group, tr_slice_of(name), &fixture->batch, &fixture->err), 0);
+}
+
+static void rollback_to(struct fixture *fixture, const char *name)
+{
+    assert_int_equal(
+        tr_group_rollback_to(&fixture->group, tr_slice_of(name), &fixture->batch, &fixture->err),
+        0);
+}
+
+/* The last row that stays gets `commit`, also when the one behind it is undone. */
+static void test_large_group_keeps_the_row_before_a_savepoint(void **state)
+{
+    struct fixture *fixture = *state;
+    begin(fixture, 1);
+    row(fixture, 1);
+    row(fixture, 2);
+    savepoint(fixture, "a");
+    row(fixture, 3);
+    go_out(fixture);
+    assert_output(&fixture->next, "{\"id\":1}\n");
+    savepoint(fixture, "b");
+    row(fixture, 4);
+    rollback_to(fixture, "b");
+    assert_output(&fixture->batch, "{\"id\":2}\n{\"id\":3}\n");
+    rollback_to(fixture, "a");
+    assert_int_equal(commit_at(fixture, 1000), 0);
+    assert_output(&fixture->batch, "{\"id\":2,\"commit\":true}\n");
+    assert_records_fit(&fixture->batch);
+}
+
+/* Also through several savepoints, up to half of what is held; and undone rows don't count. */
+static void test_large_group_with_a_savepoint_before_each_row(void **state)
+{
+    struct fixture *fixture = *state;
+    begin(fixture, 1);
+    for (int id = 1; id < 9; id++) {
+        char name[] = {'s', (char)('0' + id), '\0'};
+        row(fixture, id);
+        savepoint(fixture, name);
+    }
+    row(fixture, 9);
+    rollback_to(fixture, "s8");
+    go_out(fixture);
+    assert_output(&fixture->next, "{\"id\":1}\n{\"id\":2}\n{\"id\":3}\n{\"id\":4}\n");
+    rollback_to(fixture, "s5");
+    assert_int_equal(commit_at(fixture, 1000), 0);
+    assert_output(&fixture->batch, "{\"id\":5,\"commit\":true}\n");
 }
 
 static void test_broken_connection_drops_held_rows(void **state)
@@ -449,12 +578,17 @@ int main(void)
         GROUP_TEST(test_rollback_to_takes_rows_back),
         GROUP_TEST(test_later_savepoints_die_with_a_rollback),
         GROUP_TEST(test_savepoint_set_again_moves),
+        GROUP_TEST(test_many_savepoints),
+        GROUP_TEST(test_a_name_set_again_and_again),
+        GROUP_TEST(test_long_names_of_savepoints),
         GROUP_TEST(test_rollback_leaves_earlier_groups_alone),
         GROUP_TEST(test_group_inside_a_group_stops),
         GROUP_TEST(test_large_group_keeps_its_last_row),
         GROUP_TEST(test_one_huge_row_waits_for_the_next),
         GROUP_TEST(test_void_after_rows_went_out_stops),
         GROUP_TEST(test_savepoint_behind_what_went_out),
+        GROUP_TEST(test_large_group_keeps_the_row_before_a_savepoint),
+        GROUP_TEST(test_large_group_with_a_savepoint_before_each_row),
         GROUP_TEST(test_broken_connection_drops_held_rows),
         GROUP_TEST(test_rows_that_went_out_are_passed_over),
         GROUP_TEST(test_other_row_at_that_number_stops),
