@@ -286,7 +286,7 @@ class Stream(tr.Case):
                f"UPDATE {shop}.a SET id = 3 WHERE id = 1",
                f"DELETE FROM {shop}.a WHERE id = 2", f"TRUNCATE {shop}.a", f"DROP DATABASE {shop}")
         pipe.wait_captured()
-        self.assertEqual(pipe.capture.stop(), 0)
+        pipe.capture.stop()
         records = topic(f"db.{shop}")
         rows = [one for one in records if "pk.id" in one["key"]]
         by_key = {}
@@ -330,7 +330,7 @@ class Stream(tr.Case):
                f"ALTER TABLE {shop}.a ADD COLUMN w INT", f"INSERT INTO {shop}.a VALUES (2, 2)")
         end = tr.head()
         pipe.wait_captured()
-        self.assertEqual(pipe.capture.stop(), 0)
+        pipe.capture.stop()
         keys = [one["key"] for one in self.control(pipe)]
         shapes = [key for key in keys if key[0] == "shape"]
         self.assertEqual(keys[0], ["checkpoint"])
@@ -348,7 +348,7 @@ class Stream(tr.Case):
             tr.sql(f"INSERT INTO {shop}.a VALUES ({n})", "FLUSH BINARY LOGS",
                    f"INSERT INTO {shop}.a VALUES ({n + 10})")
             pipe.wait_captured()
-            self.assertEqual(pipe.capture.stop(), 0)
+            pipe.capture.stop()
             pipe.start_capture()
         pipe.wait_captured()
         records = [one for one in topic(f"db.{shop}") if one["value"] is not None]
@@ -371,7 +371,7 @@ class Stream(tr.Case):
                                      pipe.capture.tail())
                 pipe.start_capture()
         pipe.wait_captured()
-        self.assertEqual(pipe.capture.stop(), 0)
+        pipe.capture.stop()
         self.assertGreater(writer.changes, 500)
         self.assert_topic_equals_table(shop)
         texts = {}
@@ -412,7 +412,7 @@ class Stream(tr.Case):
             return any(one["table"] == f"{shop}.a" and one.get("needs_snapshot")
                        for one in status["tables"])
         pipe.capture.wait_status(marked, "needs_snapshot")
-        self.assertEqual(pipe.capture.stop(), 0)
+        pipe.capture.stop()
         self.assertEqual([one["table"] for one in self.checkpoint(pipe)["needs_snapshot"]],
                          [f"{shop}.a"])
         done = pipe.capture.run("status", "--json")
@@ -425,7 +425,7 @@ class Stream(tr.Case):
         live = pipe.capture.status()
         self.assertEqual(live["state"], "running")
         self.assertEqual(live["tables"][0]["rows"], 1)
-        self.assertEqual(pipe.capture.stop(), 0)
+        pipe.capture.stop()
         done = pipe.capture.run("status", "--json")
         self.assertEqual(done.returncode, 0, done.stderr)
         status = json.loads(done.stdout)
@@ -441,7 +441,7 @@ class Stream(tr.Case):
         pipe, shop = self.running()
         tr.sql(f"CREATE TABLE {shop}.a (id INT PRIMARY KEY)", f"INSERT INTO {shop}.a VALUES (1)")
         pipe.wait_captured()
-        self.assertEqual(pipe.capture.stop(), 0)
+        pipe.capture.stop()
         before = self.checkpoint(pipe)["version"]
         done = pipe.capture.run("run", "--start", "latest", "--stop-at-end")
         self.assertEqual(done.returncode, STATE, done.stderr)
@@ -456,7 +456,7 @@ class Stream(tr.Case):
         pipe, shop = self.running()
         tr.sql(f"CREATE TABLE {shop}.a (id INT PRIMARY KEY)", f"INSERT INTO {shop}.a VALUES (1)")
         pipe.wait_captured()
-        self.assertEqual(pipe.capture.stop(), 0)
+        pipe.capture.stop()
         other = self.pipeline(stores=[])
         other.configure(capture={"tables": [f"{shop}.*"]})
         done = other.capture.run("run", "--stop-at-end")
@@ -466,7 +466,7 @@ class Stream(tr.Case):
 
     def test_newer_format_of_control_is_refused(self):
         pipe, _ = self.running()
-        self.assertEqual(pipe.capture.stop(), 0)
+        pipe.capture.stop()
         value = dict(self.checkpoint(pipe), format=2)
         subprocess.run(["kcat", "-P", "-b", tr.places()["KAFKA_BOOTSTRAP"], "-t",
                         f"tailrace.{pipe.name}.control", "-K", "\t"], check=True, timeout=30,
@@ -478,7 +478,7 @@ class Stream(tr.Case):
         pipe, shop = self.running()
         tr.sql(f"CREATE TABLE {shop}.a (id INT PRIMARY KEY)", f"INSERT INTO {shop}.a VALUES (1)")
         pipe.wait_captured()
-        self.assertEqual(pipe.capture.stop(), 0)
+        pipe.capture.stop()
         last = self.checkpoint(pipe)
         for change in ({"last_crc": last["server"]["last_crc"] ^ 1},
                        {"file_stamp": last["server"]["file_stamp"] - 1},
@@ -495,7 +495,7 @@ class Stream(tr.Case):
         pipe, shop = self.running()
         tr.sql(f"CREATE TABLE {shop}.a (id INT PRIMARY KEY)", f"INSERT INTO {shop}.a VALUES (1)")
         pipe.wait_captured()
-        self.assertEqual(pipe.capture.stop(), 0)
+        pipe.capture.stop()
         last = self.checkpoint(pipe)
         value = dict(last, file="bin.999999")
         subprocess.run(["kcat", "-P", "-b", tr.places()["KAFKA_BOOTSTRAP"], "-t",
@@ -513,7 +513,7 @@ class Stream(tr.Case):
                 tr.kill_dumps()
         pipe.wait_captured()
         self.assertGreater(pipe.capture.log_text().count("connecting again"), 0)
-        self.assertEqual(pipe.capture.stop(), 0)
+        pipe.capture.stop()
         self.assert_topic_equals_table(shop)
 
     def test_cascades_are_refused_by_name(self):
