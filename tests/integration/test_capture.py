@@ -4,6 +4,7 @@
 import json
 import os
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -14,6 +15,8 @@ import tr
 from writer import Writer
 
 CONFIGURATION, SOURCE, KAFKA, STATE = 2, 3, 4, 6
+LZ4 = 3
+BATCH_HEAD = 61
 
 
 def topic(name, may_be_missing=False):
@@ -46,6 +49,30 @@ def events(name, table=None):
         if value is not None and (table is None or value["table"] == table):
             found[(value["version"], value["type"])] = value
     return [found[key] for key in sorted(found)]
+
+
+def batches(name):
+    """The record batches of a topic as they are in the broker's files: (codec, producer's id).
+
+    | i64 first offset | i32 length of the rest | i32 epoch | i8 magic, 2 | u32 CRC |
+    | i16 attributes at 21, their lowest three bits the codec | i32 last offset | i64 first time |
+    | i64 last time | i64 producer's id at 43, -1 without idempotence | …
+
+    From the Kafka documentation, "Record Batch".
+    """
+    found = []
+    for path in (tr.stack().folder / "kafka" / "data").glob(f"{name}-[0-9]*/*.log"):
+        data = path.read_bytes()
+        at = 0
+        while at + BATCH_HEAD <= len(data):
+            length, magic = struct.unpack_from(">8xi4xb", data, at)
+            if length == 0:
+                break
+            assert magic == 2, f"{path}:{at} is no record batch"
+            attributes, producer = struct.unpack_from(">21xh20xq", data, at)
+            found.append((attributes & 7, producer))
+            at += 12 + length
+    return found
 
 
 def lines(text):
@@ -323,6 +350,20 @@ class Stream(tr.Case):
         for value in values:
             errors = [error.message for error in validator.iter_errors(value)]
             self.assertEqual(errors, [], value)
+
+    def test_batches_are_compressed_and_idempotent(self):
+        pipe, shop = self.running()
+        # Long enough that lz4 makes even one row smaller: else it would be sent as it is.
+        tr.sql(f"CREATE TABLE {shop}.a (id INT PRIMARY KEY, v VARCHAR(1000))",
+               f"INSERT INTO {shop}.a SELECT seq, REPEAT('x', 900) FROM {shop}.seq_1_to_500")
+        pipe.wait_captured()
+        pipe.capture.stop()
+        self.assertEqual(len(events(f"db.{shop}")), 500)
+        found = batches(f"db.{shop}")
+        self.assertEqual({codec for codec, _ in found}, {LZ4})
+        producers = {producer for _, producer in found}
+        self.assertEqual(len(producers), 1)
+        self.assertGreaterEqual(min(producers), 0)
 
     def test_control_says_things_before_they_are_used(self):
         pipe, shop = self.running()
