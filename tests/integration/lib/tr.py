@@ -195,13 +195,17 @@ class Program:
         self.child.wait()
 
     def stop(self, timeout_s=STOP_S):
-        """SIGTERM; returns the exit code. One that died before, or does not end in time, fails the
-        test."""
+        """SIGTERM. One that died before, does not end in time, or ends with anything but 0 fails
+        the test: a consumer whose account is wrong at its end exits with 70."""
         self.check_running()
         self.child.send_signal(signal.SIGTERM)
-        return self.wait_exit(timeout_s)
+        code = self.wait_exit(timeout_s)
+        if code != 0:
+            raise AssertionError(f"tailrace-{self.name} was stopped and ended with {code}:\n"
+                                 + self.tail())
 
     def wait_exit(self, timeout_s=STOP_S):
+        """Waits until it ends; returns the exit code, which the caller judges."""
         self.ended_by_test = True
         try:
             return self.child.wait(timeout_s)
