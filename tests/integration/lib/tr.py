@@ -210,11 +210,11 @@ class Program:
             raise AssertionError(f"tailrace-{self.name} did not end within {timeout_s} s:\n"
                                  + self.tail()) from None
 
-    def run(self, command, *arguments, env=None, timeout_s=60):
+    def run(self, command, *arguments, env=None, timeout_s=60, stdin=subprocess.DEVNULL):
         """Runs another command of the program (check, status, reset …) to its end."""
         return subprocess.run(
             [self.path(), command, "--config", self.config, *arguments], cwd=self.folder,
-            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout_s,
+            stdin=stdin, capture_output=True, text=True, timeout=timeout_s,
             env=dict(os.environ, **(env or {})), check=False)
 
     def status(self):
