@@ -18,6 +18,7 @@ where the programs' logs are and keeps them.
 """
 
 import contextlib
+import http.client
 import json
 import os
 import shutil
@@ -223,7 +224,7 @@ class Program:
         try:
             with opener.open(f"http://127.0.0.1:{self.port}/status", timeout=5) as answer:
                 return json.load(answer)
-        except (OSError, ValueError):
+        except (OSError, ValueError, http.client.HTTPException):
             return None
 
     def wait_status(self, condition=lambda status: True, what="an answer", timeout_s=START_S):
