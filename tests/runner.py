@@ -1,8 +1,9 @@
 """Builds tailrace and runs its tests by label under ctest; tests/run starts it.
 
 Each step prints one line with how long it took; what a failed step said follows it. The last line
-is `N passed, N failed` over all ctest runs. A test that was skipped or could not be run counts as
-failed, and so does a build that failed and a label without tests.
+is `N passed, N failed` over all ctest runs, the one before it how long all of it took. A test that
+was skipped or could not be run counts as failed, and so does a build that failed and a label
+without tests.
 """
 
 import argparse
@@ -153,12 +154,14 @@ def parse_arguments(argv):
 def main(argv=None):
     labels = parse_arguments(argv)
     totals = Totals()
+    started = time.monotonic()
     try:
         prepare(labels)
         run(labels, totals)
     except fetch.StackError as error:
         print(f"tests/run: {error}", file=sys.stderr)
         return error.status
+    say(f"all of it: {time.monotonic() - started:.0f} s")
     say(f"{totals.passed} passed, {totals.failed} failed")
     return 0 if totals.failed == 0 and totals.passed > 0 else 1
 

@@ -1,6 +1,7 @@
 """The tailrace programs of the quickstart: their configuration, start, status and end."""
 
 import fcntl
+import http.client
 import json
 import re
 import signal
@@ -114,7 +115,8 @@ class Program:
             with opener.open(f"http://127.0.0.1:{self.port}/status",
                              timeout=STATUS_TIMEOUT_S) as answer:
                 return json.load(answer)
-        except (OSError, ValueError):
+        except (OSError, ValueError, http.client.HTTPException):
+            # The last is an answer that broke off: its program has just ended.
             return None
 
     def stop(self):

@@ -25,7 +25,8 @@ def make_topic(name, partitions=2, **settings):
         [str(part) for part in kafka.java(
             "-XX:TieredStopAtLevel=1", "org.apache.kafka.tools.TopicCommand",
             "--bootstrap-server", tr.places()["KAFKA_BOOTSTRAP"], "--create", "--topic", name,
-            "--partitions", str(partitions), *options)], check=True, capture_output=True, timeout=60)
+            "--partitions", str(partitions), *options)],
+        check=True, capture_output=True, timeout=60)
 
 
 class Door:

@@ -81,6 +81,24 @@ class RunnerTest(unittest.TestCase):
         self.assertFalse(fine)
         self.assertIn("because", said.getvalue())
 
+    def end(self, passed, failed):
+        """What main() returns and prints after 75 s in which tests ended so."""
+        def run(_labels, totals):
+            totals.add(passed, failed)
+
+        with unittest.mock.patch.multiple(runner, prepare=lambda _labels: None, run=run), \
+                unittest.mock.patch("time.monotonic", side_effect=[100.0, 175.2]), \
+                contextlib.redirect_stdout(io.StringIO()) as said:
+            return runner.main(["lint"]), said.getvalue()
+
+    def test_the_last_line_and_the_status(self):
+        self.assertEqual(self.end(7, 0), (0, "all of it: 75 s\n7 passed, 0 failed\n"))
+        self.assertEqual(self.end(7, 2), (1, "all of it: 75 s\n7 passed, 2 failed\n"))
+        self.assertEqual(self.end(0, 2), (1, "all of it: 75 s\n0 passed, 2 failed\n"))
+
+    def test_nothing_that_ran_is_a_failure(self):
+        self.assertEqual(self.end(0, 0), (1, "all of it: 75 s\n0 passed, 0 failed\n"))
+
 
 if __name__ == "__main__":
     unittest.main()

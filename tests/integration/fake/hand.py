@@ -12,12 +12,29 @@ from pathlib import Path
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "schemas" / "examples"
 LIB = "librdkafka.so.1"
-PRODUCER = 0
+PRODUCER, CONSUMER = 0, 1
 CREATE_TOPICS = 1
 VTYPE_END, VTYPE_TOPIC, VTYPE_PARTITION, VTYPE_VALUE, VTYPE_KEY = 0, 1, 3, 4, 5
 VTYPE_MSGFLAGS, VTYPE_HEADER = 7, 9
 FLAG_COPY = 2
 QUEUE_FULL = -184
+ANSWER_MS = 20000
+
+
+class _Partition(ctypes.Structure):
+    """rd_kafka_topic_partition_t"""
+
+    _fields_ = [("topic", ctypes.c_char_p), ("partition", ctypes.c_int32),
+                ("offset", ctypes.c_int64), ("metadata", ctypes.c_void_p),
+                ("metadata_size", ctypes.c_size_t), ("opaque", ctypes.c_void_p),
+                ("err", ctypes.c_int), ("private", ctypes.c_void_p)]
+
+
+class _Partitions(ctypes.Structure):
+    """rd_kafka_topic_partition_list_t"""
+
+    _fields_ = [("count", ctypes.c_int), ("size", ctypes.c_int),
+                ("elements", ctypes.POINTER(_Partition))]
 
 
 def _library():
@@ -40,6 +57,11 @@ def _library():
     lib.rd_kafka_CreateTopics.argtypes = [pointer, ctypes.POINTER(pointer), ctypes.c_size_t,
                                           pointer, pointer]
     lib.rd_kafka_queue_poll.argtypes = [pointer, ctypes.c_int]
+    partitions = ctypes.POINTER(_Partitions)
+    lib.rd_kafka_topic_partition_list_new.restype = partitions
+    lib.rd_kafka_topic_partition_list_add.argtypes = [partitions, ctypes.c_char_p, ctypes.c_int32]
+    lib.rd_kafka_topic_partition_list_destroy.argtypes = [partitions]
+    lib.rd_kafka_committed.argtypes = [pointer, partitions, ctypes.c_int]
     return lib
 
 
@@ -49,16 +71,21 @@ class Kafka:
     def __init__(self, bootstrap):
         self.bootstrap = bootstrap
         self.lib = _library()
+        self.handle = self.client(PRODUCER, {
+            "linger.ms": "2", "queue.buffering.max.messages": "1000000",
+            "enable.idempotence": "true"})
+
+    def client(self, kind, settings):
+        """A handle of librdkafka's."""
         text = ctypes.create_string_buffer(512)
         conf = self.lib.rd_kafka_conf_new()
-        for name, value in (("bootstrap.servers", bootstrap), ("linger.ms", "2"),
-                            ("queue.buffering.max.messages", "1000000"),
-                            ("enable.idempotence", "true")):
+        for name, value in {"bootstrap.servers": self.bootstrap, **settings}.items():
             if self.lib.rd_kafka_conf_set(conf, name.encode(), value.encode(), text, 512) != 0:
                 raise RuntimeError(text.value.decode())
-        self.handle = self.lib.rd_kafka_new(PRODUCER, conf, text, 512)
-        if not self.handle:
+        handle = self.lib.rd_kafka_new(kind, conf, text, 512)
+        if not handle:
             raise RuntimeError(text.value.decode())
+        return handle
 
     def create(self, name, partitions=1, **settings):
         text = ctypes.create_string_buffer(512)
@@ -70,7 +97,7 @@ class Kafka:
         queue = self.lib.rd_kafka_queue_new(self.handle)
         options = self.lib.rd_kafka_AdminOptions_new(self.handle, CREATE_TOPICS)
         self.lib.rd_kafka_CreateTopics(self.handle, ctypes.byref(topic), 1, options, queue)
-        if not self.lib.rd_kafka_queue_poll(queue, 20000):
+        if not self.lib.rd_kafka_queue_poll(queue, ANSWER_MS):
             raise RuntimeError(f"topic {name} was not created in time")
 
     def send(self, topic, partition, key, value, headers=()):
@@ -110,6 +137,23 @@ class Kafka:
             ["kcat", "-C", "-b", self.bootstrap, "-t", topic, "-o", "beginning", "-e", "-q", "-J"],
             capture_output=True, text=True, timeout=60, check=True)
         return [json.loads(line) for line in done.stdout.splitlines()]
+
+    def committed(self, group, topic, partitions):
+        """partition → the offset that a group has there, None where it has none. It is asked for
+        without becoming a member."""
+        handle = self.client(CONSUMER, {"group.id": group})
+        asked = self.lib.rd_kafka_topic_partition_list_new(partitions)
+        for number in range(partitions):
+            self.lib.rd_kafka_topic_partition_list_add(asked, topic.encode(), number)
+        code = self.lib.rd_kafka_committed(handle, asked, ANSWER_MS)
+        answers = asked.contents.elements[:partitions]
+        found = {one.partition: one.offset if one.offset >= 0 else None for one in answers}
+        code = code or next((one.err for one in answers if one.err != 0), 0)
+        self.lib.rd_kafka_topic_partition_list_destroy(asked)
+        self.lib.rd_kafka_destroy(handle)
+        if code != 0:
+            raise RuntimeError(f"asking for the offsets of {group}: error {code}")
+        return found
 
     def close(self):
         self.lib.rd_kafka_flush(self.handle, 5000)

@@ -18,6 +18,7 @@ where the programs' logs are and keeps them.
 """
 
 import contextlib
+import http.client
 import json
 import os
 import shutil
@@ -214,11 +215,11 @@ class Program:
             raise AssertionError(f"tailrace-{self.name} did not end within {timeout_s} s:\n"
                                  + self.tail()) from None
 
-    def run(self, command, *arguments, env=None, timeout_s=60):
+    def run(self, command, *arguments, env=None, timeout_s=60, stdin=subprocess.DEVNULL):
         """Runs another command of the program (check, status, reset …) to its end."""
         return subprocess.run(
             [self.path(), command, "--config", self.config, *arguments], cwd=self.folder,
-            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout_s,
+            stdin=stdin, capture_output=True, text=True, timeout=timeout_s,
             env=dict(os.environ, **(env or {})), check=False)
 
     def status(self):
@@ -227,7 +228,7 @@ class Program:
         try:
             with opener.open(f"http://127.0.0.1:{self.port}/status", timeout=5) as answer:
                 return json.load(answer)
-        except (OSError, ValueError):
+        except (OSError, ValueError, http.client.HTTPException):
             return None
 
     def wait_status(self, condition=lambda status: True, what="an answer", timeout_s=START_S):

@@ -245,6 +245,22 @@ static void lost_scripts_are_loaded_again(void **state)
     assert_string_equal(redis_ask(f, "GET harness:t:1"), "{\"id\":1,\"n\":2}");
 }
 
+static void drop_is_told_before(void **state)
+{
+    struct fixture *f = *state;
+    struct harness *h = &f->h;
+    struct tr_sink_table *tables[] = {f->table};
+    struct tr_buf lines;
+    tr_buf_init(&lines, 4096);
+    write_one(f, 1, "{\"id\":1}");
+    assert_int_equal(h->ops->drop_plan(h->sink, tables, 1, &lines, &h->err), 0);
+    tr_buf_append_char(&lines, '\0');
+    assert_string_equal(lines.data, "keys harness:t:* of harness.t, and their versions\n"
+                                    "hash tailrace:store:harness:redis\n");
+    tr_buf_done(&lines);
+    assert_string_equal(redis_ask(f, "DBSIZE"), "3"); /* a row, its version, the hash */
+}
+
 static void drop_leaves_nothing(void **state)
 {
     struct fixture *f = *state;
@@ -289,6 +305,7 @@ int main(void)
         ON_REDIS(a_store_set_back_behind_an_idle_lane_is_noticed),
         ON_REDIS(progress_is_loaded_again),
         ON_REDIS(lost_scripts_are_loaded_again),
+        ON_REDIS(drop_is_told_before),
         ON_REDIS(drop_leaves_nothing),
         ON_REDIS(rows_cost_no_allocations),
     };

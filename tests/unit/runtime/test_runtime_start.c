@@ -90,25 +90,40 @@ static void foreign_markers(void **state)
     assert_non_null(strstr(err.text, "newer"));
 }
 
+#define BLANKS_33 "                                 "
+
+/* Per partition where the store and the group stand, and that the topic's beginning is what is new:
+ * all that a person sees before `reset --execute`. */
+static const char plan_text[] =
+    "topic   " BLANKS_33 "partition        store        group          new          end"
+    "    to replay\n"
+    "db.shop " BLANKS_33 "        0            -           90            0          100"
+    "          100\n"
+    "db.shop " BLANKS_33 "        1           20            -            0           50"
+    "           50\n"
+    "db.crm  " BLANKS_33 "        0           65           70           30           72"
+    "           42\n"
+    "192 records to replay in 3 partitions\n"
+    "NOTE: topic db.crm no longer starts at offset 0 and holds no snapshot: rows that did not "
+    "change since will be missing from the store\n";
+
 static void plan_arithmetic(void **state)
 {
     (void)state;
     const char *topics[] = {"db.shop", "db.crm"};
     struct tr_plan_part parts[] = {
-        {0, 0, 0, 100, 90, NONE}, {0, 1, 0, 50, NONE, 20}, {1, 0, 30, 70, 70, 70}};
+        {0, 0, 0, 100, 90, NONE}, {0, 1, 0, 50, NONE, 20}, {1, 0, 30, 72, 70, 65}};
     const struct tr_plan plan = {
         .topics = topics, .topic_count = 2, .parts = parts, .part_count = 3};
     struct tr_buf out;
-    assert_int_equal(tr_plan_replay(&plan), 190);
+    assert_int_equal(tr_plan_replay(&plan), 192);
     assert_false(tr_plan_cut(&plan, 0));
     assert_true(tr_plan_cut(&plan, 1));
     assert_true(tr_plan_group_has_offsets(&plan));
     tr_buf_init(&out, 1 << 20);
     tr_plan_print(&plan, &out);
     tr_buf_append_char(&out, '\0');
-    assert_non_null(strstr(out.data, "190 records to replay in 3 partitions"));
-    assert_non_null(strstr(out.data, "NOTE: topic db.crm no longer starts at offset 0"));
-    assert_null(strstr(out.data, "NOTE: topic db.shop"));
+    assert_string_equal(out.data, plan_text);
     tr_buf_done(&out);
 }
 
