@@ -181,26 +181,39 @@ static int append_altered(struct tr_needs *needs, const struct tr_altered_table 
     return 0;
 }
 
-/* Names that come and go, a table a job, must not add up: of the oldest it is remembered that no
- * shape from before may be trusted in their whole database. */
-static void take_together(struct tr_needs *needs)
+/* Waiting ones of a table, or of a whole database; the oldest. */
+static uint32_t count_waiting(struct tr_needs *needs, bool databases,
+                              struct tr_needs_stretch **oldest)
 {
-    struct tr_needs_stretch *oldest = NULL;
     uint32_t waiting = 0;
     for (uint32_t i = needs->altered_count; i > 0; i--) {
         struct tr_needs_stretch *item = &needs->altered[i - 1];
-        if (item->looked != 0 || item->altered.table.length == 0)
+        const struct tr_altered_table *altered = &item->altered;
+        if (item->looked != 0 || altered->database.length == 0 ||
+            (altered->table.length == 0) != databases)
             continue;
-        oldest = item;
+        *oldest = item;
         waiting++;
     }
-    if (waiting <= TR_NEEDS_ALTERED_MAX)
+    return waiting;
+}
+
+/* Names that come and go, a table a job, must not add up: of the oldest it is remembered that no
+ * shape from before may be trusted in their whole database, and of the oldest of many databases
+ * that none may at all. */
+static void take_together(struct tr_needs *needs, bool databases)
+{
+    static const struct tr_slice all = {"", 0};
+    struct tr_needs_stretch *oldest = NULL;
+    if (count_waiting(needs, databases, &oldest) <= TR_NEEDS_ALTERED_MAX)
         return;
-    struct tr_needs_stretch *before =
-        find_waiting(needs, oldest->altered.database, (struct tr_slice){"", 0});
+    struct tr_altered_table *altered = &oldest->altered;
+    struct tr_needs_stretch *before = find_waiting(needs, databases ? all : altered->database, all);
     if (before != NULL)
-        before->looked = oldest->altered.version;
-    oldest->altered.table.length = 0;
+        before->looked = altered->version;
+    if (databases)
+        altered->database.length = 0;
+    altered->table.length = 0;
 }
 
 int tr_needs_altered(struct tr_needs *needs, struct tr_slice database, struct tr_slice table,
@@ -211,7 +224,8 @@ int tr_needs_altered(struct tr_needs *needs, struct tr_slice database, struct tr
     pthread_mutex_lock(&needs->lock);
     if (find_waiting(needs, database, table) == NULL) {
         rc = append_altered(needs, &altered, err);
-        take_together(needs);
+        take_together(needs, false);
+        take_together(needs, true);
     }
     pthread_mutex_unlock(&needs->lock);
     return rc;

@@ -15,7 +15,8 @@
 
 #include "control.h"
 
-#define TR_NEEDS_ALTERED_MAX 500 /* more are remembered by their databases */
+/* More tables are remembered by their databases, and more databases as all of them. */
+#define TR_NEEDS_ALTERED_MAX 500
 
 /* Of the log, from a statement to the next look at the table. */
 struct tr_needs_stretch {

@@ -28,15 +28,19 @@ static struct schema_known *find_known(const struct tr_schema *schema, struct tr
     return known;
 }
 
+/* The newest DDL on the database, or on all of them. */
 static int64_t database_ddl(const struct tr_schema *schema, struct tr_slice database)
 {
+    int64_t newest = -1;
     for (const struct schema_database *at = schema->databases; at != NULL; at = at->next)
-        if (same_name(at->name, at->length, database))
-            return at->ddl_version;
-    return -1;
+        if ((at->length == 0 || same_name(at->name, at->length, database)) &&
+            at->ddl_version > newest)
+            newest = at->ddl_version;
+    return newest;
 }
 
-/* Notes DDL on a database; forgetting it for want of memory would give wrong shapes. */
+/* Notes DDL on a database ("" = all of them); forgetting it for want of memory would give wrong
+ * shapes. */
 static void note_database(struct tr_schema *schema, struct tr_slice name, int64_t version)
 {
     struct schema_database *at = schema->databases;
@@ -314,7 +318,8 @@ void tr_schema_ddl(struct tr_schema *schema, struct tr_slice database, struct tr
     note_database(schema, database, version);
     for (size_t i = 0; i < SCHEMA_BUCKETS; i++)
         for (struct schema_known *known = schema->tables[i]; known != NULL; known = known->next)
-            if (same_name(known->database, known->database_length, database))
+            if (database.length == 0 ||
+                same_name(known->database, known->database_length, database))
                 mark_ddl(known, version);
 }
 

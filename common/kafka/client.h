@@ -43,6 +43,10 @@ struct tr_kafka_settings {
 
 int tr_kafka_conf_new(rd_kafka_conf_t **out, const struct tr_node *properties,
                       const struct tr_kafka_settings *settings, struct tr_error *err) TR_MUST_CHECK;
+/* The same for a client that reads. */
+int tr_kafka_reading_conf_new(rd_kafka_conf_t **out, const struct tr_node *properties,
+                              const struct tr_kafka_settings *settings,
+                              struct tr_error *err) TR_MUST_CHECK;
 
 /* ---- client.c ------------------------------------------------------------------------------- */
 

@@ -11,8 +11,6 @@
 #define TEXT_OF_(number) #number
 #define FETCH_BYTES_MAX (50u << 20)    /* librdkafka's default for one answer */
 #define PARTITION_BYTES_MAX (1u << 20) /* and for one partition in it */
-#define MESSAGE_BYTES_MAX                                                                          \
-    ((size_t)1000000000) /* the most that librdkafka lets message.max.bytes be */
 
 /* ---- life ----------------------------------------------------------------------------------- */
 
@@ -39,24 +37,6 @@ static size_t queue_share(const struct tr_kafka_consumer_config *config)
 {
     size_t least = 1u << 20;
     return (config->queue_bytes_max < least ? least : config->queue_bytes_max) / 2;
-}
-
-/*
- * librdkafka wants message.max.bytes, which is for a producer, to be no more than fetch.max.bytes.
- * Here it says nothing, as a larger record is fetched all the same: what the section says for
- * capture must not stop a consumer.
- */
-static int limit_messages(rd_kafka_conf_t *conf, struct tr_error *err)
-{
-    char fetch[32], limit[32], why[256] = "no such property";
-    size_t size = sizeof(fetch);
-    bool known = rd_kafka_conf_get(conf, "fetch.max.bytes", fetch, &size) == RD_KAFKA_CONF_OK;
-    snprintf(limit, sizeof(limit), "%zu", at_most(strtoull(fetch, NULL, 10), MESSAGE_BYTES_MAX));
-    if (known &&
-        rd_kafka_conf_set(conf, "message.max.bytes", limit, why, sizeof(why)) == RD_KAFKA_CONF_OK)
-        return 0;
-    rd_kafka_conf_destroy(conf);
-    return tr_error_set(err, TR_ECONFIG, "kafka.fetch.max.bytes: %s", why);
 }
 
 static int make_conf(rd_kafka_conf_t **conf, const struct tr_kafka_consumer_config *config,
@@ -97,9 +77,8 @@ static int make_conf(rd_kafka_conf_t **conf, const struct tr_kafka_consumer_conf
         {"partition.assignment.strategy", "range,roundrobin"},
         {NULL, NULL},
     };
-    int rc = tr_kafka_conf_new(conf, config->properties,
-                               &(struct tr_kafka_settings){defaults, fixed}, err);
-    return rc == 0 ? limit_messages(*conf, err) : rc;
+    return tr_kafka_reading_conf_new(conf, config->properties,
+                                     &(struct tr_kafka_settings){defaults, fixed}, err);
 }
 
 int tr_kafka_consumer_new(struct tr_kafka_consumer **out,

@@ -91,8 +91,8 @@ static int open_outsider(struct tr_kafka_client *client, const struct tr_node *p
     const struct tr_kafka_setting fixed[] = {
         {"group.id", group}, {"enable.auto.commit", "false"}, {NULL, NULL}};
     rd_kafka_conf_t *conf = NULL;
-    int rc =
-        tr_kafka_conf_new(&conf, properties, &(struct tr_kafka_settings){defaults, fixed}, err);
+    int rc = tr_kafka_reading_conf_new(&conf, properties,
+                                       &(struct tr_kafka_settings){defaults, fixed}, err);
     if (rc == 0)
         rc = tr_kafka_client_open(client, RD_KAFKA_CONSUMER, conf, err);
     if (rc < 0)

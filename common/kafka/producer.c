@@ -380,9 +380,11 @@ static void watch(struct tr_kafka_producer *producer)
         return;
     }
     tr_kafka_client_trouble(&producer->client, trouble, sizeof(trouble));
-    /* What keeps all of it from the brokers was said already. */
-    if (trouble[0] == '\0' && now - atomic_load(&producer->seen_us) > STALL_US &&
-        !atomic_exchange(&producer->stalled, true))
+    /* What keeps all of it from the brokers was said already; afterwards the time begins anew. */
+    if (trouble[0] != '\0')
+        atomic_store(&producer->seen_us, now);
+    else if (now - atomic_load(&producer->seen_us) > STALL_US &&
+             !atomic_exchange(&producer->stalled, true))
         tr_log(TR_LOG_WARN, "kafka", "no acknowledgements, waiting",
                TR_STR("brokers", producer->client.brokers), TR_STR("text", STALL_TEXT), TR_END);
 }

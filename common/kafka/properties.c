@@ -5,6 +5,9 @@
 
 #include "client.h"
 
+/* The most that librdkafka lets message.max.bytes be. */
+#define MESSAGE_BYTES_MAX 1000000000ULL
+
 const struct tr_option tr_kafka_options[] = {
     {.key = "bootstrap.servers",
      .type = TR_OPT_STRING,
@@ -168,4 +171,31 @@ int tr_kafka_conf_new(rd_kafka_conf_t **out, const struct tr_node *properties,
     }
     *out = conf;
     return 0;
+}
+
+/*
+ * librdkafka wants message.max.bytes, which is for a producer, to be no more than fetch.max.bytes.
+ * To who reads it says nothing, as a larger record is fetched all the same: what the section says
+ * for capture must not stop a consumer.
+ */
+static int limit_messages(rd_kafka_conf_t *conf, struct tr_error *err)
+{
+    char fetch[32], limit[32], why[256] = "no such property";
+    size_t size = sizeof(fetch);
+    bool known = rd_kafka_conf_get(conf, "fetch.max.bytes", fetch, &size) == RD_KAFKA_CONF_OK;
+    unsigned long long bytes = strtoull(fetch, NULL, 10);
+    snprintf(limit, sizeof(limit), "%llu", bytes < MESSAGE_BYTES_MAX ? bytes : MESSAGE_BYTES_MAX);
+    if (known &&
+        rd_kafka_conf_set(conf, "message.max.bytes", limit, why, sizeof(why)) == RD_KAFKA_CONF_OK)
+        return 0;
+    return tr_error_set(err, TR_ECONFIG, "kafka.fetch.max.bytes: %s", why);
+}
+
+int tr_kafka_reading_conf_new(rd_kafka_conf_t **out, const struct tr_node *properties,
+                              const struct tr_kafka_settings *settings, struct tr_error *err)
+{
+    int rc = tr_kafka_conf_new(out, properties, settings, err);
+    if (rc == 0 && (rc = limit_messages(*out, err)) < 0)
+        rd_kafka_conf_destroy(*out);
+    return rc;
 }

@@ -43,8 +43,8 @@ static int open_reader(struct tr_kafka_reader *reader, const struct tr_node *pro
         {"isolation.level", "read_committed"}, {NULL, NULL},
     };
     rd_kafka_conf_t *conf;
-    int rc =
-        tr_kafka_conf_new(&conf, properties, &(struct tr_kafka_settings){defaults, fixed}, err);
+    int rc = tr_kafka_reading_conf_new(&conf, properties,
+                                       &(struct tr_kafka_settings){defaults, fixed}, err);
     return rc < 0 ? rc : tr_kafka_client_open(&reader->client, RD_KAFKA_CONSUMER, conf, err);
 }
 

@@ -9,9 +9,12 @@
 #include "arena.h"
 
 #define RULES_MAX 10000
-#define REGEX_SIZE_MAX 4096 /* written out; a name is up to 129 characters */
-#define REGEX_GROUPS_MAX 8  /* that are repeated */
-#define NAME_BYTES_MAX 256  /* 64 characters of up to 4 bytes */
+#define REGEX_BYTES_MAX 4096 /* that repetitions may add; a name is up to 129 characters */
+#define REGEX_GROUPS_MAX 32  /* in one another */
+/* Of repeated groups inside a repeated group: what they add up to is what takes the time. */
+#define REGEX_NESTED_MAX 10
+#define REGEX_NESTED_BYTES_MAX 1024
+#define NAME_BYTES_MAX 256 /* 64 characters of up to 4 bytes */
 
 /* One half of "database.table". */
 struct part {
@@ -338,32 +341,82 @@ static long written_out(const char *at, bool group)
     return from > to ? from : to;
 }
 
+/* What is inside a group so far, all as written out. */
+struct regex_group {
+    long bytes;
+    long repeated; /* groups in it that are repeated */
+};
+
+struct regex_scan {
+    struct regex_group groups[REGEX_GROUPS_MAX]; /* open ones, the whole expression first */
+    struct regex_group unit;                     /* what a repetition would repeat */
+    int open;
+    enum { REGEX_ATOM, REGEX_GROUP, REGEX_REPETITION } before;
+    long added; /* bytes beyond those of the text */
+};
+
+static const char *repeat(struct regex_scan *scan, const char *at)
+{
+    bool group = scan->before == REGEX_GROUP;
+    struct regex_group *unit = &scan->unit, *around = &scan->groups[scan->open];
+    long times = written_out(at, group);
+    if (scan->before == REGEX_REPETITION)
+        return "a repetition of a repetition needs parentheses";
+    if (times > REGEX_BYTES_MAX)
+        return "its repetitions make it too large";
+    times = times > 1 ? times : 1;
+    if (unit->repeated > 0 &&
+        (unit->repeated * times > REGEX_NESTED_MAX || unit->bytes * times > REGEX_NESTED_BYTES_MAX))
+        return "it repeats too many groups inside a repeated group";
+    long repeated = unit->repeated * (times - 1) + (group ? times : 0);
+    around->repeated += repeated;
+    around->bytes += unit->bytes * (times - 1);
+    scan->added += unit->bytes * (times - 1);
+    unit->repeated += repeated;
+    scan->before = REGEX_REPETITION;
+    return scan->added > REGEX_BYTES_MAX ? "its repetitions make it too large" : NULL;
+}
+
+/* A parenthesis, or any other atom. */
+static const char *take_atom(struct regex_scan *scan, const char *at, const char *last)
+{
+    scan->unit = (struct regex_group){.bytes = last - at + 1};
+    scan->before = REGEX_ATOM;
+    if (*at == '(') {
+        if (scan->open + 1 == REGEX_GROUPS_MAX)
+            return "its groups are too deep";
+        scan->groups[++scan->open] = (struct regex_group){.bytes = 0};
+        return NULL;
+    }
+    if (*at == ')' && scan->open > 0) {
+        scan->unit = scan->groups[scan->open--];
+        scan->before = REGEX_GROUP;
+    }
+    scan->groups[scan->open].bytes += scan->unit.bytes;
+    scan->groups[scan->open].repeated += scan->unit.repeated;
+    return NULL;
+}
+
 /*
  * The C library takes time and memory without bound for expressions that nobody needs: it writes
  * out what is repeated, and goes over it anew for each repetition around it. NULL = it may have it.
  */
 static const char *regex_fault(const char *at, const char *end)
 {
-    long size = end - at;
-    int groups = 0;
-    enum { ATOM, GROUP, REPETITION } before = ATOM;
-    for (; at < end; at++) {
+    struct regex_scan scan = {.open = 0};
+    const char *fault = NULL;
+    for (; fault == NULL && at < end; at++) {
         if (strchr("*+?{", *at) == NULL) {
-            before = *at == ')' ? GROUP : ATOM;
-            at = end_of_atom(at, end);
+            const char *last = end_of_atom(at, end);
+            fault = take_atom(&scan, at, last);
+            at = last;
             continue;
         }
-        long times = written_out(at, before == GROUP);
-        if (before == REPETITION)
-            return "a repetition of a repetition needs parentheses";
-        groups += before == GROUP;
-        if (times > REGEX_SIZE_MAX || (size *= times > 1 ? times : 1) > REGEX_SIZE_MAX)
-            return "its repetitions make it too large";
+        fault = repeat(&scan, at);
         if (*at == '{')
             at += strcspn(at, "}");
-        before = REPETITION;
     }
-    return groups > REGEX_GROUPS_MAX ? "it repeats too many groups" : NULL;
+    return fault;
 }
 
 static int parse_regex(struct tr_rules *rules, const struct place *place, const char *at,

@@ -52,11 +52,16 @@ static void test_consumers_take_what_producers_need(void **state)
             .type = TR_NODE_SCALAR, .key = pairs[i][0], .text = pairs[i][1], .next = &servers};
         struct tr_node map = {.type = TR_NODE_MAP, .child = &property};
         struct tr_kafka_consumer *consumer = NULL;
+        struct tr_kafka_reader *reader = NULL;
         struct tr_kafka_consumer_config config = {
             .properties = &map, .client_id = "test", .group = "g", .queue_bytes_max = 16 << 20};
         if (tr_kafka_consumer_new(&consumer, &config, &err) != 0)
             fail_msg("%s = %s: %s", pairs[i][0], pairs[i][1], err.text);
         tr_kafka_consumer_close(consumer);
+        /* It goes on to look for its topic, of which nobody tells it. */
+        if (tr_kafka_reader_new(&reader, &map, "test", "t", &err) == TR_ECONFIG)
+            fail_msg("%s = %s: %s", pairs[i][0], pairs[i][1], err.text);
+        tr_kafka_reader_free(reader);
     }
 }
 

@@ -303,6 +303,27 @@ static void test_altered_tables_that_come_and_go(void **state)
     tr_needs_done(&needs);
 }
 
+/* Of too many databases the oldest are named as all there are. */
+static void test_altered_databases_that_come_and_go(void **state)
+{
+    (void)state;
+    struct tr_needs needs;
+    struct tr_error err = {0};
+    char name[32];
+    const struct tr_slice all = {"", 0};
+    tr_needs_init(&needs);
+    for (int i = 1; i <= TR_NEEDS_ALTERED_MAX + 3; i++) {
+        snprintf(name, sizeof(name), "run_%d", i);
+        assert_int_equal(tr_needs_altered(&needs, tr_slice_of(name), all, i, &err), 0);
+    }
+    assert_int_equal(needs.altered_count, TR_NEEDS_ALTERED_MAX + 3);
+    assert_false(names_altered(&needs, 1000, "x", 1)); /* which forgets what is over */
+    assert_int_equal(needs.altered_count, TR_NEEDS_ALTERED_MAX + 1);
+    assert_int_equal(needs.altered[0].altered.database.length, 0);
+    assert_int_equal(needs.altered[0].altered.version, 3);
+    tr_needs_done(&needs);
+}
+
 /* ---- the output file ----------------------------------------------------------------------------
  */
 
@@ -361,6 +382,7 @@ int main(void)
         cmocka_unit_test(test_needs_keep_a_reason_with_a_nul),
         cmocka_unit_test(test_altered_until_the_next_row),
         cmocka_unit_test(test_altered_tables_that_come_and_go),
+        cmocka_unit_test(test_altered_databases_that_come_and_go),
         cmocka_unit_test(test_file_is_appended_to),
         cmocka_unit_test(test_full_disk_names_the_file),
     };
