@@ -116,8 +116,10 @@ int rd_claim(struct tr_sink *sink, const struct tr_sink_state *state, struct tr_
     if (code == 0 && reply->integer == 0)
         code = adopt(sink, state, err);
     freeReplyObject(reply);
-    if (code != 0)
+    if (code != 0) {
+        rd_connection_close(&sink->main); /* scripts may be gone: they are loaded at connecting */
         return code;
+    }
     snprintf(sink->pipeline_id, sizeof(sink->pipeline_id), "%s", state->pipeline_id);
     return rd_state_number_loaded(sink, err);
 }

@@ -10,6 +10,7 @@
 #include "kind.h"
 
 #define NUMBERS_KEPT 1000 /* of connections; a process has one per lane, and one */
+#define KEPT_MS (7 * 86400LL * 1000)
 
 static void append_progress_field(struct tr_buf *out, const struct tr_sink_progress *progress)
 {
@@ -87,6 +88,13 @@ int rd_state_number_loaded(struct tr_sink *sink, struct tr_error *err)
     freeReplyObject(reply);
     if (code == 0)
         atomic_store(&sink->loaded, sink->main.sent);
+    if (code == TR_ESTORE_RETRY && sink->main.redis != NULL) {
+        /* It is there and takes no writes: full, or a replica by now. The lanes find out and wait;
+         * until it takes a number, only their own tell whether writes are lost. */
+        rd_connection_close(&sink->main);
+        tr_error_reset(err);
+        code = 0;
+    }
     return code;
 }
 
@@ -268,7 +276,9 @@ static int oldest_kept(const redisReply *hash, int64_t *oldest, struct tr_error 
         if (strncmp(hash->element[i]->str, RD_LANE_FIELD, sizeof(RD_LANE_FIELD) - 1) == 0)
             numbers[count++] = atoll(hash->element[i + 1]->str);
     qsort(numbers, count, sizeof(*numbers), compare_numbers);
+    int64_t old = tr_clock_wall_us() / 1000 - KEPT_MS;
     *oldest = count > NUMBERS_KEPT ? numbers[count - NUMBERS_KEPT] : 0;
+    *oldest = *oldest < old ? *oldest : old; /* a lane of ours may be idle for long */
     free(numbers);
     return 0;
 }

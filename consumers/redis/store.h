@@ -60,7 +60,7 @@ struct rd_connection {
      * time in ms, or one more than the last. So does the main connection when it has loaded the
      * store's state. A number of either that is below the last one that was answered says, at the
      * next connection, that the server lost writes. A killed process leaves its numbers: the oldest
-     * of many are forgotten at the next start. */
+     * of many are forgotten, after a week, at the next start. */
     char session[24]; /* the field, "" where nothing may be written */
     int64_t sent;     /* the last number */
     int64_t answered; /* the last one that was answered */
