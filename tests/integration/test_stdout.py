@@ -29,10 +29,13 @@ class Stdout(tr.Case):
         shop = pipe.database("shop")
         tr.sql(f"CREATE TABLE {shop}.t (id INT PRIMARY KEY, v VARCHAR(20))")
         pipe.start_all()
-        for statement in ("INSERT INTO {} VALUES (1, 'a\"b')", "UPDATE {} SET v = NULL",
-                          "DELETE FROM {}", "TRUNCATE TABLE {}"):
+        # Each is printed before the next is made, or one batch would print only the last.
+        for statement, count in (("INSERT INTO {} VALUES (1, 'a\"b')", 1),
+                                 ("UPDATE {} SET v = NULL", 2), ("DELETE FROM {}", 3),
+                                 ("TRUNCATE TABLE {}", 3 + PARTITIONS)):
             tr.sql(statement.format(f"{shop}.t"))
-            pipe.wait_caught_up()  # or one batch would print only the last
+            tr.wait_until(lambda wanted=count: len(self.lines(pipe)) >= wanted, statement)
+        pipe.wait_caught_up()
         wanted = self.wanted(shop)
         wanted += wanted[3:] * (PARTITIONS - 1)  # the marker is in each partition
         self.assertEqual(self.lines(pipe), wanted)
