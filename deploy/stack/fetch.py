@@ -43,7 +43,7 @@ DEMO_PACKAGES = ["sysbench", "sqlite3", "curl"]
 
 # What the tests, which also run the quickstart, use on top of all that.
 TEST_PACKAGES = [
-    *DEMO_PACKAGES, "git", "kcat", "python3-jsonschema", "clang", "libclang-rt-14-dev",
+    *DEMO_PACKAGES, "git", "kcat", "locales", "python3-jsonschema", "clang", "libclang-rt-14-dev",
     "clang-format", "clang-tidy",
 ]
 
