@@ -306,7 +306,8 @@ const struct tr_sink_ops tr_elasticsearch_sink_ops = {
     .options = options,
     .settings_size = sizeof(struct tr_es_settings),
     .settings_common_offset = offsetof(struct tr_es_settings, common),
-    .lanes = 2,
+    /* With two, the node waits for work between bulks (83 % of a bare loader, 87 % with four). */
+    .lanes = 4,
     /* Bodies of 1 to 5 MB are the fastest; each message counts with what it costs in memory. */
     .batch_records_max = 10000,
     .batch_bytes_max = (size_t)5 << 20,
