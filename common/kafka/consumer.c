@@ -291,16 +291,27 @@ int tr_kafka_consumer_take(struct tr_kafka_consumer *consumer, struct tr_kafka_m
 
 /* ---- positions ------------------------------------------------------------------------------ */
 
+/* Without memory for it, it is not known later. */
+static void put_metadata(rd_kafka_topic_partition_t *elem, int64_t read_until_ms)
+{
+    char text[24];
+    snprintf(text, sizeof(text), "%lld", (long long)read_until_ms);
+    elem->metadata = read_until_ms > 0 ? strdup(text) : NULL; /* freed with the list */
+    elem->metadata_size = elem->metadata != NULL ? strlen(text) : 0;
+}
+
 static rd_kafka_topic_partition_list_t *list_of(struct tr_kafka_consumer *consumer,
                                                 const struct tr_kafka_partition *partitions,
                                                 size_t count)
 {
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)count);
-    for (size_t i = 0; list != NULL && i < count; i++)
-        rd_kafka_topic_partition_list_add(
+    for (size_t i = 0; list != NULL && i < count; i++) {
+        rd_kafka_topic_partition_t *elem = rd_kafka_topic_partition_list_add(
             list, tr_kafka_consumer_topic_name(consumer, partitions[i].topic),
-            partitions[i].partition)
-            ->offset = partitions[i].offset;
+            partitions[i].partition);
+        elem->offset = partitions[i].offset;
+        put_metadata(elem, partitions[i].read_until_ms);
+    }
     return list;
 }
 
@@ -351,7 +362,8 @@ int tr_kafka_consumer_commit(struct tr_kafka_consumer *consumer,
 int64_t tr_kafka_consumer_position(struct tr_kafka_consumer *consumer, uint32_t topic,
                                    int32_t partition)
 {
-    struct tr_kafka_partition one = {topic, partition, TR_KAFKA_OFFSET_NONE};
+    struct tr_kafka_partition one = {
+        .topic = topic, .partition = partition, .offset = TR_KAFKA_OFFSET_NONE};
     rd_kafka_topic_partition_list_t *list = list_of(consumer, &one, 1);
     if (list == NULL)
         return TR_KAFKA_OFFSET_NONE;

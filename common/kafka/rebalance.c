@@ -14,8 +14,24 @@
 
 #define COMMITTED_TRIES 6
 #define COMMITTED_TRY_MS 5000
+#define MS_DIGITS_MAX 15
 
 /* ---- lists ---------------------------------------------------------------------------------- */
+
+/* Metadata that other tools wrote is no time. */
+static int64_t read_until_ms_of(const rd_kafka_topic_partition_t *elem)
+{
+    int64_t ms = 0;
+    const char *text = elem->metadata;
+    if (elem->metadata_size > MS_DIGITS_MAX)
+        return 0;
+    for (size_t i = 0; i < elem->metadata_size; i++) {
+        if (text[i] < '0' || text[i] > '9')
+            return 0;
+        ms = ms * 10 + (text[i] - '0');
+    }
+    return ms;
+}
 
 static struct tr_kafka_partition *partitions_of(struct tr_kafka_consumer *consumer,
                                                 const rd_kafka_topic_partition_list_t *list)
@@ -26,6 +42,7 @@ static struct tr_kafka_partition *partitions_of(struct tr_kafka_consumer *consum
             .topic = tr_kafka_consumer_topic(consumer, list->elems[i].topic),
             .partition = list->elems[i].partition,
             .offset = list->elems[i].offset,
+            .read_until_ms = read_until_ms_of(&list->elems[i]),
         };
     return partitions;
 }

@@ -223,6 +223,28 @@ static int check_range(const struct assigning *a, const char *topic, int32_t par
                                        : "the topic was made anew or cut");
 }
 
+/*
+ * Deletes that came while we were away may be gone from a compacted topic, and their rows still in
+ * the store. The group's offset tells until when we were there, if we begin no lower; else the
+ * first record has to (see tr_part's tombstones_kept_ms, which is returned).
+ */
+static int64_t tombstones_at_stake(const struct assigning *a, const struct tr_part *part,
+                                   int64_t start, int64_t committed)
+{
+    int64_t kept_ms = a->info.delete_retention_ms, until_ms = a->one->read_until_ms;
+    if (strstr(a->info.cleanup_policy, "compact") == NULL || start <= a->low || start >= a->high)
+        return -1;
+    if (committed < 0 || start < committed || until_ms == 0 || kept_ms < 0)
+        return kept_ms;
+    int64_t away_ms = tr_clock_wall_us() / 1000 - until_ms;
+    if (away_ms > kept_ms)
+        tr_log(TR_LOG_WARN, "consumer",
+               "away for longer than tombstones are kept: verify or rebuild the store",
+               TR_STR("topic", part->topic_name), TR_INT("partition", part->partition),
+               TR_INT("offset", start), TR_INT("away_s", away_ms / 1000), TR_END);
+    return -1;
+}
+
 static void begin_part(struct tr_part *part, int64_t start, int64_t committed, int64_t progress,
                        const struct assigning *a)
 {
@@ -235,12 +257,12 @@ static void begin_part(struct tr_part *part, int64_t start, int64_t committed, i
     atomic_store(&part->released_before, atomic_load(&part->released));
     /* Where we start lower than the group was told, it is told so: its tools show a true lag. */
     part->committed = start == committed ? committed : TR_KAFKA_OFFSET_NONE;
+    part->committed_until_ms = a->one->read_until_ms;
     part->written = progress == start ? start : -1;
     part->delete_version = -1;
     part->table = NULL;
     part->paused = false;
-    bool compacted = strstr(a->info.cleanup_policy, "compact") != NULL;
-    part->tombstones_kept_ms = compacted && start > a->low ? a->info.delete_retention_ms : -1;
+    part->tombstones_kept_ms = tombstones_at_stake(a, part, start, committed);
     atomic_store(&part->assigned, true);
 }
 

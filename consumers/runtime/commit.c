@@ -14,6 +14,8 @@
 #define METER_US 1000000
 #define ENDS_US 5000000
 #define DRAIN_MS 10000
+/* An idle partition's commit is repeated, so that its time tells until when we were there. */
+#define RENEW_MS 60000
 
 /* ---- commits --------------------------------------------------------------------------------- */
 
@@ -29,6 +31,14 @@ static bool reserve(struct tr_run *run, size_t count)
     return true;
 }
 
+static bool due(const struct tr_part *part, const struct tr_kafka_partition *now, bool last)
+{
+    if (!atomic_load(&part->assigned) || now->offset < 0 || now->offset < part->committed)
+        return false;
+    return now->offset > part->committed ||
+           now->read_until_ms - part->committed_until_ms >= (last ? 1 : RENEW_MS);
+}
+
 int tr_run_commit(struct tr_run *run, bool wait, struct tr_error *err)
 {
     size_t count = 0;
@@ -36,10 +46,13 @@ int tr_run_commit(struct tr_run *run, bool wait, struct tr_error *err)
         return tr_error_set(err, TR_ENOMEM, "no memory for offsets");
     for (size_t i = 0; i < run->parts.count; i++) {
         struct tr_part *part = run->parts.all[i];
-        int64_t next = tr_part_next(part);
-        if (!atomic_load(&part->assigned) || next <= part->committed)
-            continue;
-        run->scratch[count++] = (struct tr_kafka_partition){part->topic, part->partition, next};
+        int64_t until_ms = tr_part_read_until_ms(part); /* before the offset: never too late */
+        run->scratch[count] = (struct tr_kafka_partition){.topic = part->topic,
+                                                          .partition = part->partition,
+                                                          .offset = tr_part_next(part),
+                                                          .read_until_ms = until_ms};
+        if (due(part, &run->scratch[count], wait))
+            count++;
     }
     if (count == 0)
         return 0;
@@ -47,9 +60,12 @@ int tr_run_commit(struct tr_run *run, bool wait, struct tr_error *err)
     if (rc < 0)
         return rc;
     tr_kill_point("after-commit");
-    for (size_t i = 0; i < count; i++)
-        tr_parts_find(&run->parts, run->scratch[i].topic, run->scratch[i].partition)->committed =
-            run->scratch[i].offset;
+    for (size_t i = 0; i < count; i++) {
+        const struct tr_kafka_partition *one = &run->scratch[i];
+        struct tr_part *part = tr_parts_find(&run->parts, one->topic, one->partition);
+        part->committed = one->offset;
+        part->committed_until_ms = one->read_until_ms;
+    }
     return 0;
 }
 

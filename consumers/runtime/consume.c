@@ -233,19 +233,22 @@ static int serve_held(struct tr_run *run, struct tr_error *err)
 }
 
 /*
- * The first record after a resume that is older than tombstones are kept: deletes that came between
- * may be gone from the topic, and their rows still in the store.
+ * The first record after a resume of which it is not known how long it came after. Where it is
+ * older than tombstones are kept, or those before it were compacted away, deletes may be gone from
+ * the topic, and their rows still in the store.
  */
-static void look_at_age(struct tr_part *part, const struct tr_kafka_message *message)
+static void look_at_first(struct tr_part *part, const struct tr_kafka_message *message)
 {
     int64_t age_ms = tr_clock_wall_us() / 1000 - message->timestamp_ms;
+    int64_t start = atomic_load(&part->settled);
     bool too_old = message->timestamp_ms > 0 && age_ms > part->tombstones_kept_ms;
     part->tombstones_kept_ms = -1;
-    if (too_old)
+    if (too_old || message->offset > start)
         tr_log(TR_LOG_WARN, "consumer",
-               "away for longer than tombstones are kept: verify or rebuild the store",
+               "deletes may be gone from the topic unread: verify or rebuild the store",
                TR_STR("topic", part->topic_name), TR_INT("partition", part->partition),
-               TR_INT("offset", message->offset), TR_INT("age_s", age_ms / 1000), TR_END);
+               TR_INT("from", start), TR_INT("first", message->offset),
+               TR_INT("age_s", age_ms / 1000), TR_END);
 }
 
 /* A failed one and those behind it go back: they are read again after a restart. */
@@ -272,7 +275,7 @@ static int route_all(struct tr_run *run, size_t count, struct tr_error *err)
         if (atomic_load_explicit(&part->settled_ms, memory_order_relaxed) == 0)
             atomic_store(&part->settled_ms, message->timestamp_ms);
         if (part->tombstones_kept_ms >= 0)
-            look_at_age(part, message);
+            look_at_first(part, message);
     }
     for (size_t i = 0; rc == 0 && i < count; i++) {
         struct tr_kafka_message *message = &run->messages[i];

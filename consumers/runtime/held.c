@@ -89,7 +89,7 @@ void tr_run_free_held(struct tr_run *run)
 
 static int set_paused(struct tr_run *run, struct tr_part *part, bool pause, struct tr_error *err)
 {
-    const struct tr_kafka_partition one = {part->topic, part->partition, 0};
+    const struct tr_kafka_partition one = {.topic = part->topic, .partition = part->partition};
     if (part->paused == pause)
         return 0;
     part->paused = pause;

@@ -170,12 +170,16 @@ int64_t tr_part_lag(const struct tr_part *part)
     return end < 0 || lag < 0 ? 0 : lag;
 }
 
-int64_t tr_part_lag_seconds(const struct tr_part *part, int64_t now_ms)
+int64_t tr_part_read_until_ms(const struct tr_part *part)
 {
     int64_t settled_ms = atomic_load(&part->settled_ms);
-    int64_t since_ms = atomic_load(&part->caught_up_ms);
-    if (settled_ms > since_ms)
-        since_ms = settled_ms;
+    int64_t caught_up_ms = atomic_load(&part->caught_up_ms);
+    return settled_ms > caught_up_ms ? settled_ms : caught_up_ms;
+}
+
+int64_t tr_part_lag_seconds(const struct tr_part *part, int64_t now_ms)
+{
+    int64_t since_ms = tr_part_read_until_ms(part);
     if (tr_part_lag(part) == 0)
         return 0;
     return since_ms == 0 ? -1 : now_ms > since_ms ? (now_ms - since_ms) / 1000 : 0;

@@ -46,15 +46,17 @@ struct tr_part {
     char incarnation[TR_INCARNATION_MAX];
 
     /* Main thread. */
-    int64_t tombstones_kept_ms; /* the first record's age is held against it; -1 = no more */
+    /* Until the first record, where it may show that we were away too long; else -1. */
+    int64_t tombstones_kept_ms;
     bool paused;
     struct tr_held *held_first, *held_last;
     int64_t shape_wait_us; /* since when a record waits for its shape; 0 = none does */
     uint64_t delete_hash;  /* the last delete that was handed on: its tombstone follows */
     int64_t delete_version;
-    struct tr_table *table; /* of the record before */
-    uint32_t batch_slot[2]; /* where it is in its lane's batches; see tr_batch_part_of */
-    int64_t committed;      /* what we asked the group to remember */
+    struct tr_table *table;     /* of the record before */
+    uint32_t batch_slot[2];     /* where it is in its lane's batches; see tr_batch_part_of */
+    int64_t committed;          /* what we asked the group to remember */
+    int64_t committed_until_ms; /* read_until_ms of that */
 
     /* Lane. */
     int64_t written; /* progress that the store was given */
@@ -119,6 +121,8 @@ int tr_part_check(const struct tr_part *part, struct tr_error *err) TR_MUST_CHEC
 int64_t tr_part_next(const struct tr_part *part);
 /* Records between that and the end; 0 when the end is not known. */
 int64_t tr_part_lag(const struct tr_part *part);
+/* Wall time in ms: all that the partition had held by then is in the store; 0 = not known. */
+int64_t tr_part_read_until_ms(const struct tr_part *part);
 /* How long the store has been behind in a partition: since the record that it has last, or since it
  * had all there was; 0 when it has, -1 while neither is known. */
 int64_t tr_part_lag_seconds(const struct tr_part *part, int64_t now_ms);

@@ -82,8 +82,9 @@ static int ask_group(struct tr_plan *plan, const struct tr_session *session, str
     if (list == NULL)
         return tr_error_set(err, TR_ENOMEM, "no memory for offsets");
     for (size_t i = 0; i < plan->part_count; i++)
-        list[i] = (struct tr_kafka_partition){plan->parts[i].topic, plan->parts[i].partition,
-                                              TR_KAFKA_OFFSET_NONE};
+        list[i] = (struct tr_kafka_partition){.topic = plan->parts[i].topic,
+                                              .partition = plan->parts[i].partition,
+                                              .offset = TR_KAFKA_OFFSET_NONE};
     int rc = plan->part_count == 0
                  ? 0
                  : tr_kafka_group_offsets(session->kafka, session->group, plan->topics, list,

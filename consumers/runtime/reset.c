@@ -262,7 +262,8 @@ static int set_group(struct reset *reset, struct tr_error *err)
         return tr_error_set(err, TR_ENOMEM, "no memory for offsets");
     for (size_t i = 0; i < count; i++) {
         const struct tr_plan_part *part = &reset->plan.parts[i];
-        list[i] = (struct tr_kafka_partition){part->topic, part->partition, part->low};
+        list[i] = (struct tr_kafka_partition){
+            .topic = part->topic, .partition = part->partition, .offset = part->low};
     }
     int rc = count == 0 ? 0
                         : tr_kafka_group_set_offsets(reset->session.kafka, reset->session.group,

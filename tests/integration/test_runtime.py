@@ -478,18 +478,66 @@ class Start(RuntimeCase):
         status = self.caught_up(program)
         self.assertEqual(len(self.store.rows()), 300)
         self.assertEqual(self.total(status, "read"), 200)
+        self.assertNotIn("verify or rebuild", program.log_text())
+
+    def compacted(self, **settings):
+        self.hand.kafka.create(self.topic, self.hand.partitions, cleanup_policy="compact",
+                               **settings)
+        self.hand.made.add(self.topic)
 
     def test_away_for_longer_than_tombstones_are_kept(self):
-        self.hand.kafka.create(self.topic, self.hand.partitions, cleanup_policy="compact",
-                               delete_retention_ms=1500)
-        self.hand.made.add(self.topic)
+        """Whatever is left of that time: here a row that was written just now."""
+        self.compacted(delete_retention_ms=1500)
         program = self.fill(40)
         self.assertNotIn("verify or rebuild", program.log_text())
-        self.write(range(40, 80))
         time.sleep(2)
+        self.write(range(40, 80))
         program.start()
         self.caught_up(program)
+        self.assertIn("away for longer than tombstones are kept", program.log_text())
         self.assertIn("verify or rebuild the store", program.log_text())
+
+    def test_idle_is_not_away(self):
+        self.compacted(delete_retention_ms=6000)
+        self.begin()
+        self.write(range(40))
+        program = self.program().start()
+        self.caught_up(program)
+        time.sleep(7)
+        self.stop(program)
+        self.write(range(40, 80))
+        program.start()
+        self.caught_up(program)
+        self.assertNotIn("verify or rebuild", program.log_text())
+
+    def test_an_older_copy_of_before_what_was_compacted_away(self):
+        self.compacted(delete_retention_ms=3600000, min_cleanable_dirty_ratio=0.001,
+                       segment_ms=100)
+        program = self.fill(40)
+        copy = self.folder / "copy"
+        shutil.copytree(self.store.path, copy)
+        begin = self.ends()
+        program.start()
+        for text in ("one", "two"):
+            self.write(range(40, 80), text)
+            time.sleep(0.2)
+        self.caught_up(program)
+        self.stop(program)
+        self.assertNotIn("verify or rebuild", program.log_text())
+        numbers = iter(range(1000, 10000))
+
+        def gone():
+            """A segment is closed, so that it may be compacted, when the next record comes."""
+            self.write([next(numbers) for _ in range(8)])
+            return {(partition, offset) for partition, offset in begin.items()}.isdisjoint(
+                (one["partition"], one["offset"]) for one in self.hand.kafka.read(self.topic))
+        tr.wait_until(gone, "all that came first after the copy is compacted away", 60, 1)
+        shutil.rmtree(self.store.path)
+        copy.rename(self.store.path)
+        program.start()
+        self.caught_up(program)
+        self.assertIn("deletes may be gone from the topic unread: verify or rebuild",
+                      program.log_text())
 
     def test_control_of_a_higher_format(self):
         self.begin()

@@ -436,7 +436,7 @@ static void test_group(void **state)
     struct counts counts;
     struct tr_kafka_group_info info;
     struct member member = {.start = 0};
-    struct tr_kafka_partition partitions[2] = {{0, 0, 0}, {0, 1, 0}};
+    struct tr_kafka_partition partitions[2] = {{0}, {.partition = 1}};
     struct tr_kafka_producer *producer = open_producer(&counts);
     create_topic(producer, unique("group", name), 2);
     unique("g", group);
@@ -453,7 +453,7 @@ static void test_group(void **state)
     assert_ok(tr_kafka_group_describe(producer, group, &info, &err));
     assert_string_equal(info.state, "Stable");
     assert_int_equal(info.members, 1);
-    struct tr_kafka_partition moved[2] = {{0, 0, 7}, {0, 1, 9}};
+    struct tr_kafka_partition moved[2] = {{.offset = 7}, {.partition = 1, .offset = 9}};
     assert_int_equal(tr_kafka_group_set_offsets(&properties, group, topics, moved, 2, &err),
                      TR_ESTATE);
     assert_non_null(strstr(err.text, "members"));

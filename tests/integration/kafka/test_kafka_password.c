@@ -153,7 +153,7 @@ static void test_wrong_group(void **state)
 {
     (void)state;
     const char *topics[] = {"none"};
-    struct tr_kafka_partition partition = {0, 0, 0};
+    struct tr_kafka_partition partition = {0};
     int64_t start_us = tr_clock_mono_us();
     nodes[4].text = "wrong";
     assert_refused_at_once(tr_kafka_group_offsets(&properties, "g", topics, &partition, 1, &err),
