@@ -107,17 +107,23 @@ class MariaDB(Server):
         self.socket = self.folder / "s"
         self.data = self.folder / "data"
         self.tls = self.folder / "tls"
+        self.temporary = self.folder / "tmp"
         self.password_file = self.base / "source.password"
 
-    def as_user(self):
-        return ["--user=mysql"] if os.geteuid() == 0 else []
+    def own(self):
+        """Whose it is, and where its temporary tables are: a server that starts removes what it
+        finds there of others."""
+        user = ["--user=mysql"] if os.geteuid() == 0 else []
+        return [*user, f"--tmpdir={self.temporary}"]
 
     def prepare(self):
         super().prepare()
         if len(str(self.socket)) > 100:
             raise StackError(f"the folder's path is too long for a Unix socket: {self.socket}")
+        self.temporary.mkdir(exist_ok=True)
         if os.geteuid() == 0:
             shutil.chown(self.folder, "mysql", "mysql")
+            shutil.chown(self.temporary, "mysql", "mysql")
         if not (self.tls / "wrong-ca.pem").exists():
             make_certificates(self.tls)
         if not (self.data / "mysql").is_dir():
@@ -134,7 +140,7 @@ class MariaDB(Server):
         temp = self.folder / "data.new"
         shutil.rmtree(temp, ignore_errors=True)
         done = fetch.run_quiet(
-            ["mariadb-install-db", "--no-defaults", *self.as_user(), f"--datadir={temp}",
+            ["mariadb-install-db", "--no-defaults", *self.own(), f"--datadir={temp}",
              "--auth-root-authentication-method=normal", "--skip-test-db", "--force"])
         if done.returncode != 0:
             raise StackError(f"mariadb-install-db failed: {fetch.last_lines(done.stdout, 8)}")
@@ -142,7 +148,7 @@ class MariaDB(Server):
 
     def launch(self, extra):
         child = self.process.spawn(
-            ["mariadbd", "--no-defaults", *self.as_user(), f"--datadir={self.data}",
+            ["mariadbd", "--no-defaults", *self.own(), f"--datadir={self.data}",
              f"--socket={self.socket}", f"--pid-file={self.folder / 'mariadbd.pid'}",
              f"--port={self.port}", f"--bind-address={HOST}", "--server-id=1101",
              "--log-bin=bin", "--binlog-format=ROW", "--binlog-row-image=FULL",

@@ -110,6 +110,16 @@ class StackTest(unittest.TestCase):
         with self.assertRaises(pymysql.MySQLError):
             pymysql.connect(ssl_ca=places["MARIADB_WRONG_CA"], **settings)
 
+    def test_another_server_that_starts_removes_no_temporary_table(self):
+        self.stack.up(["mariadb"])
+        other = Stack(self.temp.name + "/t", say=quiet)
+        self.addCleanup(other.down)
+        link = self.connect()
+        with link, link.cursor() as cursor:
+            cursor.execute("CREATE TEMPORARY TABLE mysql.mine (a INT) ENGINE=Aria")
+            other.up(["mariadb"])
+            cursor.execute("DROP TABLE mysql.mine")
+
     def test_one_that_fails_stops_the_others_of_the_call(self):
         words = "mariadb ended while starting(.|\n)*no-such-option"
         with self.assertRaisesRegex(StackError, words):
