@@ -98,6 +98,14 @@ static bool is_invalid(const struct tr_sink_record *rec, const struct tr_shape_c
     return false;
 }
 
+/* A SET is an array, unless it is a text by the `invalid` rule: this can be told from the value
+ * alone, and must be, as a record's key has no `invalid`. */
+static enum sq_class class_of_value(const struct tr_shape_column *column, enum sq_class cls,
+                                    const struct tr_json_value *value)
+{
+    return column->type == TR_SQL_SET && value->type == TR_JSON_STRING ? SQ_TEXT : cls;
+}
+
 /* The shape's column of a member: usually the next one. */
 static const struct tr_shape_column *column_of(const struct tr_shape *shape, uint32_t expected,
                                                struct tr_slice name)
@@ -118,7 +126,8 @@ static int bind_member(struct tr_sink *sink, struct sq_table *table,
     const struct sq_param *param = &table->params[column - rec->shape->columns];
     if (param->number == 0)
         return 0;
-    enum sq_class cls = is_invalid(rec, column) ? SQ_TEXT : param->cls;
+    enum sq_class cls =
+        is_invalid(rec, column) ? SQ_TEXT : class_of_value(column, param->cls, value);
     return bind_value(sink, table->upsert, param->number, cls, value) ? 0 : misfit(column, err);
 }
 
@@ -178,6 +187,15 @@ static bool is_key_column(const struct tr_shape *shape, uint32_t index,
            memcmp(name->text.data + 4, column.data + 1, column.length - 1) == 0;
 }
 
+static int bind_key_value(struct tr_sink *sink, const struct sq_table *table,
+                          const struct tr_shape *shape, uint32_t index, sqlite3_stmt *stmt,
+                          const struct tr_json_value *value, struct tr_error *err)
+{
+    const struct tr_shape_column *column = &shape->columns[shape->key[index]];
+    enum sq_class cls = class_of_value(column, table->params[shape->key[index]].cls, value);
+    return bind_value(sink, stmt, (int)index + 1, cls, value) ? 0 : misfit(column, err);
+}
+
 static int each_key_value(struct tr_sink *sink, const struct tr_sink_record *rec,
                           struct sq_table *table, sqlite3_stmt *stmt, struct tr_error *err)
 {
@@ -195,9 +213,8 @@ static int each_key_value(struct tr_sink *sink, const struct tr_sink_record *rec
                                 (int)name.text.length, name.text.data);
         tr_buf_append_char(&sink->key, index == 0 ? '[' : ',');
         tr_buf_append_slice(&sink->key, value.text);
-        if (stmt != NULL &&
-            !bind_value(sink, stmt, (int)index + 1, table->params[shape->key[index]].cls, &value))
-            return misfit(&shape->columns[shape->key[index]], err);
+        if (stmt != NULL && bind_key_value(sink, table, shape, index, stmt, &value, err) != 0)
+            return err->code;
     }
     tr_buf_append_char(&sink->key, ']');
     if (got != 0)
