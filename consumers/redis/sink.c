@@ -5,6 +5,7 @@
 #include "clock.h"
 #include "kind.h"
 #include "log.h"
+#include "rules.h"
 
 #define TTL_MAX_MS (36500LL * 86400 * 1000) /* Redis refuses what leads beyond its clock */
 #define TEMPLATE_DEFAULT "{database}:{table}:{pk}"
@@ -198,26 +199,30 @@ static int sink_table(struct tr_sink *sink, struct tr_sink_table *source,
     return 0;
 }
 
+/* Whether a table's rows are to stay for ever. As long as none is known, the rules say it. */
+static int look_for_lasting(const struct tr_sink *sink, bool *lasting, struct tr_error *err)
+{
+    *lasting = false;
+    for (const struct rd_table *table = sink->tables; table != NULL; table = table->next)
+        *lasting = *lasting || table->ttl_ms == 0;
+    if (sink->tables != NULL)
+        return 0;
+    struct tr_rules *rules = NULL;
+    int code = tr_rules_parse(&rules, sink->settings->common.tables, err);
+    *lasting = code == 0 && !tr_rules_all_have(rules, "ttl");
+    tr_rules_free(rules);
+    return code;
+}
+
 /* A Redis that evicts would drop rows and versions behind our back; with a ttl that is agreed. */
-static int sink_check(struct tr_sink *sink, struct tr_error *err)
+static int check_eviction(struct tr_sink *sink, struct tr_error *err)
 {
     redisReply *reply = NULL;
-    const struct rd_kind *kind;
-    bool lasting = sink->tables == NULL;
-    for (const struct rd_table *table = sink->tables; table != NULL; table = table->next)
-        lasting = lasting || table->ttl_ms == 0;
-    int code = rd_connection_ready(&sink->main, err);
-    for (struct rd_table *table = sink->tables; code == 0 && table != NULL; table = table->next)
-        code = rd_table_kind(sink, table, &kind, err);
-    if (code == 0)
-        code = rd_claim_check(sink, err);
-    if (code != 0 || !lasting)
-        return code;
     rd_command(&sink->main, 3);
     rd_argument_text(&sink->main, "CONFIG");
     rd_argument_text(&sink->main, "GET");
     rd_argument_text(&sink->main, "maxmemory-policy");
-    code = rd_call(&sink->main, &reply, err);
+    int code = rd_call(&sink->main, &reply, err);
     if (code == TR_ESTORE) { /* CONFIG is not for us here: nothing is known */
         tr_log(TR_LOG_WARN, "redis", "maxmemory-policy cannot be read", TR_STR("why", err->text),
                TR_END);
@@ -232,6 +237,20 @@ static int sink_check(struct tr_sink *sink, struct tr_error *err)
                             reply->element[1]->str);
     freeReplyObject(reply);
     return code;
+}
+
+static int sink_check(struct tr_sink *sink, struct tr_error *err)
+{
+    const struct rd_kind *kind;
+    bool lasting;
+    int code = look_for_lasting(sink, &lasting, err);
+    if (code == 0)
+        code = rd_connection_ready(&sink->main, err);
+    for (struct rd_table *table = sink->tables; code == 0 && table != NULL; table = table->next)
+        code = rd_table_kind(sink, table, &kind, err);
+    if (code == 0)
+        code = rd_claim_check(sink, err);
+    return code == 0 && lasting ? check_eviction(sink, err) : code;
 }
 
 /* ---- lanes ------------------------------------------------------------------------------------

@@ -273,6 +273,31 @@ static void drop_leaves_nothing(void **state)
     assert_string_equal(redis_ask(f, "GET somebody:elses"), "1");
 }
 
+/* `check` before capture has run: no table is known, only the rules. */
+static void rules_say_whether_eviction_is_agreed(void **state)
+{
+    static struct harness h;
+    struct fixture *f = *state;
+    struct tr_node ttl = {.type = TR_NODE_SCALAR, .key = "ttl", .text = "1h"};
+    struct tr_node name = {.type = TR_NODE_SCALAR, .key = "table", .text = "shop.*", .next = &ttl};
+    struct tr_node rule = {.type = TR_NODE_MAP, .child = &name};
+    const struct tr_node rules = {.type = TR_NODE_LIST, .child = &rule};
+    assert_int_equal(harness_try_open(&h, &tr_redis_sink_ops, &f->settings), 0);
+    redis_ask(f, "CONFIG SET maxmemory-policy volatile-lru");
+    int unruled = h.ops->check(h.sink, &h.err);
+    tr_error_reset(&h.err);
+    f->settings.common.tables = &rules;
+    int agreed = h.ops->check(h.sink, &h.err);
+    tr_error_reset(&h.err);
+    name.next = NULL;
+    int lasting = h.ops->check(h.sink, &h.err);
+    redis_ask(f, "CONFIG SET maxmemory-policy noeviction");
+    harness_close(&h);
+    assert_int_equal(unruled, TR_ECONFIG);
+    assert_int_equal(agreed, 0);
+    assert_int_equal(lasting, TR_ECONFIG);
+}
+
 static void rows_cost_no_allocations(void **state)
 {
     struct fixture *f = *state;
@@ -307,6 +332,7 @@ int main(void)
         ON_REDIS(lost_scripts_are_loaded_again),
         ON_REDIS(drop_is_told_before),
         ON_REDIS(drop_leaves_nothing),
+        ON_REDIS(rules_say_whether_eviction_is_agreed),
         ON_REDIS(rows_cost_no_allocations),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
