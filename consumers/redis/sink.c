@@ -57,15 +57,20 @@ static void free_table(struct rd_table *table)
     free(table);
 }
 
+static void free_tables(struct rd_table *table)
+{
+    while (table != NULL) {
+        struct rd_table *next = table->next; /* its source is the runtime's, and may be gone */
+        free_table(table);
+        table = next;
+    }
+}
+
 static void sink_close(struct tr_sink *sink)
 {
     if (sink == NULL)
         return;
-    while (sink->tables != NULL) {
-        struct rd_table *table = sink->tables;
-        sink->tables = table->next; /* its source is the runtime's, and may be gone already */
-        free_table(table);
-    }
+    free_tables(sink->tables);
     rd_state_end_session(&sink->main);
     rd_connection_done(&sink->main);
     pthread_mutex_destroy(&sink->lock);
@@ -149,17 +154,16 @@ static int table_settings(struct rd_table *table, const struct tr_shape *shape,
             return code;
         table->key = tr_node_text(settings, "key", TEMPLATE_DEFAULT);
     }
-    table->first = shape;
     table->prefix = rd_template_prefix(table->key, shape);
     return table->prefix != NULL ? 0 : tr_error_set(err, TR_ENOMEM, "redis: no memory");
 }
 
 /* Rows of a table are found again by what their keys begin with, so no table's keys may begin as
  * another's do. */
-static int check_prefix(const struct tr_sink *sink, const struct rd_table *table,
+static int check_prefix(const struct rd_table *others, const struct rd_table *table,
                         struct tr_error *err)
 {
-    for (const struct rd_table *other = sink->tables; other != NULL; other = other->next) {
+    for (const struct rd_table *other = others; other != NULL; other = other->next) {
         size_t mine = strlen(table->prefix), theirs = strlen(other->prefix);
         size_t shorter = mine < theirs ? mine : theirs;
         if (memcmp(table->prefix, other->prefix, shorter) != 0)
@@ -177,26 +181,49 @@ static int check_prefix(const struct tr_sink *sink, const struct rd_table *table
     return 0;
 }
 
-static int sink_table(struct tr_sink *sink, struct tr_sink_table *source,
-                      const struct tr_shape *shape, struct tr_error *err)
+/* In front of the others. */
+static int add_table(struct rd_table **tables, struct tr_sink_table *source,
+                     const struct tr_shape *shape, struct tr_error *err)
 {
-    if (source->user != NULL)
-        return 0;
     struct rd_table *table = calloc(1, sizeof(*table));
     if (table == NULL)
         return tr_error_set(err, TR_ENOMEM, "redis: no memory");
     table->source = source;
     int code = table_settings(table, shape, err);
     if (code == 0)
-        code = check_prefix(sink, table, err);
+        code = check_prefix(*tables, table, err);
     if (code != 0) {
         free_table(table);
         return code;
     }
-    table->next = sink->tables;
-    sink->tables = table;
-    source->user = table;
+    table->next = *tables;
+    *tables = table;
     return 0;
+}
+
+static int sink_table(struct tr_sink *sink, struct tr_sink_table *source,
+                      const struct tr_shape *shape, struct tr_error *err)
+{
+    if (source->user != NULL)
+        return 0;
+    int code = add_table(&sink->tables, source, shape, err);
+    if (code != 0)
+        return code;
+    sink->tables->first = shape;
+    source->user = sink->tables;
+    return 0;
+}
+
+static int check_named(struct tr_sink_table *tables, size_t count, struct tr_error *err)
+{
+    struct rd_table *named = NULL;
+    int code = 0;
+    for (size_t i = 0; code == 0 && i < count; i++) {
+        const struct tr_shape names = {.database = tables[i].database, .table = tables[i].table};
+        code = add_table(&named, &tables[i], &names, err);
+    }
+    free_tables(named);
+    return code;
 }
 
 /* Whether a table's rows are to stay for ever. As long as none is known, the rules say it. */
@@ -294,6 +321,7 @@ const struct tr_sink_ops tr_redis_sink_ops = {
     .batch_bytes_max = (size_t)4 << 20,
     .rule_keys = rule_keys,
     .check_rule = check_rule,
+    .check_named = check_named,
     .open = sink_open,
     .close = sink_close,
     .load = rd_state_load,

@@ -1,5 +1,7 @@
 /* check.c - `check`: the configuration and the servers behind it. See commands.h. */
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "commands.h"
 #include "plan.h"
@@ -11,6 +13,54 @@ struct checking {
     struct tr_plan plan;
     bool control;
 };
+
+/* ---- tables that rules name ------------------------------------------------------------------ */
+
+struct named {
+    const struct tr_rules *rules;
+    struct tr_sink_table *tables;
+    size_t count;
+};
+
+static bool is_there(const struct named *named, struct tr_slice database, struct tr_slice table)
+{
+    for (size_t i = 0; i < named->count; i++)
+        if (tr_slice_equal(named->tables[i].database, database) &&
+            tr_slice_equal(named->tables[i].table, table))
+            return true;
+    return false;
+}
+
+static int add_named(void *context, struct tr_slice database, struct tr_slice table,
+                     struct tr_error *err)
+{
+    struct named *named = context;
+    if (table.length == 0 || is_there(named, database, table))
+        return 0;
+    void *larger = realloc(named->tables, (named->count + 1) * sizeof(*named->tables));
+    if (larger == NULL)
+        return tr_error_set(err, TR_ENOMEM, "no memory for tables");
+    named->tables = larger;
+    struct tr_sink_table *added = &named->tables[named->count++];
+    memset(added, 0, sizeof(*added));
+    added->database = database;
+    added->table = table;
+    (void)tr_rules_match(named->rules, database, table, &added->settings);
+    return 0;
+}
+
+/* Those that rules of the configuration alone would bring together. */
+static int check_named(const struct tr_session *session, struct tr_error *err)
+{
+    struct named named = {.rules = session->rules};
+    int rc = tr_rules_each_named(session->rules, add_named, &named, err);
+    if (rc == 0)
+        rc = tr_sink_check_named(session->ops, named.tables, named.count, err);
+    free(named.tables);
+    return rc;
+}
+
+/* ---- servers --------------------------------------------------------------------------------- */
 
 static int check_kafka(struct checking *c, struct tr_error *err)
 {
@@ -73,6 +123,8 @@ int tr_check(const struct tr_program *program, struct tr_error *err)
 {
     struct checking c = {.control = false};
     int rc = tr_session_init(&c.session, program, true, err);
+    if (rc == 0)
+        rc = check_named(&c.session, err);
     if (rc == 0)
         printf("ok    configuration: consumer %s, group %s\n", c.session.context.consumer,
                c.session.group);
