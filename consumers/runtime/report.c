@@ -23,6 +23,7 @@ static void write_plan(const struct tr_session *session, const struct tr_plan *p
         .pipeline = session->context.pipeline,
         .consumer = session->context.consumer,
         .trouble = "",
+        .trouble_s = -1,
         .state = live ? TR_STATE_RUNNING : TR_STATE_STOPPED,
         .parts = parts,
         .part_count = parts == NULL ? 0 : plan->part_count,
@@ -98,6 +99,27 @@ static void print_parts(const struct tr_json_value *whole)
     }
 }
 
+/* A server's text may hold what a terminal would obey. */
+static int print_trouble(const struct tr_json_value *whole, struct tr_error *err)
+{
+    struct tr_json_value value;
+    struct tr_buf text;
+    if (tr_json_find(whole, "trouble", &value, err) != 1 || value.type != TR_JSON_STRING)
+        return 0;
+    tr_buf_init(&text, REPLY_BYTES_MAX);
+    tr_json_unescape(&value, &text);
+    for (size_t i = 0; i < text.length; i++)
+        if ((unsigned char)text.data[i] < 0x20 || text.data[i] == 0x7f)
+            text.data[i] = ' ';
+    printf("trouble: %.*s", (int)text.length, text.length > 0 ? text.data : "");
+    if (tr_json_find(whole, "trouble_s", &value, err) == 1 && value.type == TR_JSON_NUMBER)
+        printf(", for %.*s s", (int)value.text.length, value.text.data);
+    printf("\n");
+    int rc = tr_buf_check(&text, "the trouble's text", err);
+    tr_buf_done(&text);
+    return rc;
+}
+
 static int print_text(struct tr_slice text, struct tr_error *err)
 {
     struct tr_json_value whole, lag;
@@ -110,6 +132,8 @@ static int print_text(struct tr_slice text, struct tr_error *err)
     printf(":");
     print_cell(&whole, "state", 0);
     printf("\n");
+    if (print_trouble(&whole, err) < 0)
+        return err->code;
     print_parts(&whole);
     if (tr_json_find(&whole, "lag", &lag, err) == 1) {
         printf("lag:");

@@ -258,6 +258,8 @@ class Trouble(RuntimeCase):
             lambda one: one["state"] == "retrying" and one["lag"]["records"] == turns * rows,
             "retrying, and a lag that tells of all of them")
         self.assertIn("the store is down", status["trouble"])
+        self.assertRegex(program.run("status").stdout,
+                         r"\ntrouble: .*the store is down.*, for \d+ s\n")
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             self.assertLess(self.rss(program), before + 3 * bound / 1024)
