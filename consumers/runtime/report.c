@@ -15,16 +15,31 @@
 
 /* ---- from Kafka ------------------------------------------------------------------------------ */
 
+/* A member may be retrying, or wait for something: only the process itself can tell. */
+static void say_unknown(const struct tr_session *session, char *trouble, size_t size)
+{
+    const char *listen = session->common->http_listen;
+    if (listen == NULL || *listen == '\0')
+        snprintf(trouble, size, "%s.http.listen is not set; the group has live members",
+                 session->ops->name);
+    else
+        snprintf(trouble, size, "nobody answers at %s (%s.http.listen); the group has live members",
+                 listen, session->ops->name);
+}
+
 static void write_plan(const struct tr_session *session, const struct tr_plan *plan, bool live,
                        struct tr_buf *out)
 {
+    char trouble[256] = "";
     struct tr_status_part *parts = calloc(plan->part_count + 1, sizeof(*parts));
+    if (live)
+        say_unknown(session, trouble, sizeof(trouble));
     struct tr_status status = {
         .pipeline = session->context.pipeline,
         .consumer = session->context.consumer,
-        .trouble = "",
+        .trouble = trouble,
         .trouble_s = -1,
-        .state = live ? TR_STATE_RUNNING : TR_STATE_STOPPED,
+        .state = live ? TR_STATE_UNKNOWN : TR_STATE_STOPPED,
         .parts = parts,
         .part_count = parts == NULL ? 0 : plan->part_count,
         .lag_seconds = -1,

@@ -13,7 +13,8 @@
 
 const char *tr_state_name(enum tr_state state)
 {
-    static const char *const names[] = {"waiting", "running", "retrying", "failed", "stopped"};
+    static const char *const names[] = {"waiting", "running", "retrying",
+                                        "failed",  "stopped", "unknown"};
     return names[state];
 }
 

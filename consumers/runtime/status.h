@@ -14,7 +14,8 @@ enum tr_state {
     TR_STATE_RUNNING,
     TR_STATE_RETRYING,
     TR_STATE_FAILED,
-    TR_STATE_STOPPED
+    TR_STATE_STOPPED,
+    TR_STATE_UNKNOWN, /* the group has members, and none tells: only `status` says it */
 };
 
 const char *tr_state_name(enum tr_state state);

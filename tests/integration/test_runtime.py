@@ -213,6 +213,8 @@ class Flow(RuntimeCase):
         self.assertEqual(self.get(program, "/readyz"), "ok\n")
         live = json.loads(program.run("status", "--json").stdout)
         self.assertEqual(self.total(live, "applied"), 40)
+        self.unknown(self.program("unasked", http={}), "fake.http.listen is not set")
+        self.unknown(self.program("elsewhere"), "nobody answers at 127.0.0.1:")
         self.stop(program)
         done = program.run("status", "--json")
         stopped = json.loads(done.stdout)
@@ -222,6 +224,13 @@ class Flow(RuntimeCase):
         done = program.run("check")
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertIn("store: ours", done.stdout)
+
+    def unknown(self, program, why):
+        """What is said of a group with members by a configuration by which none can be asked."""
+        status = json.loads(program.run("status", "--json").stdout)
+        self.assertEqual((status["state"], status["lag"]["records"]), ("unknown", 0), status)
+        self.assertIn(why, status["trouble"])
+        self.assertIn("the group has live members", status["trouble"])
 
     def metrics_after(self, program, applied):
         """/metrics once it tells of so many applied rows; it is renewed by the second."""
