@@ -70,10 +70,8 @@ int rd_misunderstood(const char *what, struct tr_error *err)
 static int connection_lost(struct rd_connection *connection, struct tr_error *err)
 {
     int kind = connection->redis->err == REDIS_ERR_PROTOCOL ? TR_ESTORE : TR_ESTORE_RETRY;
-    int code = tr_error_set_native(err, kind, errno, "redis: %s: %s",
-                                   connection->sink->settings->url[0] != '\0' ? "connection lost"
-                                                                              : "not connected",
-                                   connection->redis->errstr);
+    int code = tr_error_set_native(err, kind, errno, "redis: connection to %s lost: %s",
+                                   connection->where, connection->redis->errstr);
     rd_connection_close(connection);
     return code;
 }

@@ -53,6 +53,7 @@ struct rd_fit {
 struct rd_connection {
     struct tr_sink *sink;
     redisContext *redis;     /* NULL = not connected */
+    char where[288];         /* for messages: the socket's path, or host:port */
     int64_t value_bytes_max; /* the server's proto-max-bulk-len */
     struct tr_buf out;       /* commands not sent yet */
     size_t out_count;        /* how many */
