@@ -120,6 +120,24 @@ static int text_length(const redisReply *reply)
     return (int)(quote != NULL ? quote - reply->str : (ptrdiff_t)reply->len);
 }
 
+/* What a person can do about it. */
+static const char *remedy_of(const redisReply *reply)
+{
+    static const char *const remedies[][2] = {
+        {"WRONGPASS", "; check redis.user and its password"},
+        {"NOAUTH", "; check redis.user and its password"},
+        {"ERR invalid password", "; check redis.password"}, /* before Redis 6 */
+        {"NOPERM", "; the user needs " RD_COMMANDS
+                   " on the tables' keys and on tailrace:*, and CONFIG GET for "
+                   "all that is checked"},
+    };
+    for (size_t i = 0; i < sizeof(remedies) / sizeof(remedies[0]); i++) {
+        if (says(reply, remedies[i][0]))
+            return remedies[i][1];
+    }
+    return "";
+}
+
 int rd_reply_error(const redisReply *reply, struct tr_error *err)
 {
     if (reply->type != REDIS_REPLY_ERROR || reply->str == NULL)
@@ -140,8 +158,8 @@ int rd_reply_error(const redisReply *reply, struct tr_error *err)
             return tr_error_set(err, TR_ESTORE_RETRY, "redis: %.*s", text_length(reply),
                                 reply->str);
     }
-    return tr_error_set(err, says(reply, "WRONGTYPE") ? TR_EPOISON : TR_ESTORE, "redis: %.*s",
-                        text_length(reply), reply->str);
+    return tr_error_set(err, says(reply, "WRONGTYPE") ? TR_EPOISON : TR_ESTORE, "redis: %.*s%s",
+                        text_length(reply), reply->str, remedy_of(reply));
 }
 
 int rd_call(struct rd_connection *connection, redisReply **reply, struct tr_error *err)

@@ -127,6 +127,11 @@ int rd_call_for(struct rd_connection *connection, int type, const char *what, re
 int rd_misunderstood(const char *what, struct tr_error *err);
 /* What an error reply means: TR_ESTORE_RETRY, TR_EPOISON, TR_ESTATE or TR_ESTORE; sets err. */
 int rd_reply_error(const redisReply *reply, struct tr_error *err);
+/* What the user must be allowed, for messages; CONFIG GET may be refused. */
+#define RD_COMMANDS                                                                                \
+    "SELECT, SCRIPT LOAD, EVALSHA, GET, SET, MSET, DEL, SCAN, DBSIZE, HGET, HMGET, HGETALL, "      \
+    "HKEYS, "                                                                                      \
+    "HSET, HDEL"
 
 /* connect.c */
 int rd_connection_init(struct rd_connection *connection, struct tr_sink *sink,

@@ -129,12 +129,36 @@ static void errors_do_not_quote_rows(void **state)
     assert_string_equal(err.text, "redis: ERR unknown command 'EVALSHA'");
 }
 
+static void errors_name_the_remedy(void **state)
+{
+    (void)state;
+    static const char *const cases[][2] = {
+        {"WRONGPASS invalid username-password pair or user is disabled.",
+         "; check redis.user and its password"},
+        {"NOAUTH Authentication required.", "; check redis.user and its password"},
+        {"NOPERM this user has no permissions to run the 'evalsha' command", "EVALSHA, GET, SET"},
+        {"ERR Error running script (call to f_7): @user_script:1: NOPERM No permissions to access "
+         "a key",
+         "on the tables' keys and on tailrace:*"},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct tr_error err = {0};
+        redisReply reply = {.type = REDIS_REPLY_ERROR,
+                            .str = (char *)(uintptr_t)cases[i][0],
+                            .len = strlen(cases[i][0])};
+        assert_int_equal(rd_reply_error(&reply, &err), TR_ESTORE);
+        assert_non_null(strstr(err.text, cases[i][0]));
+        assert_non_null(strstr(err.text, cases[i][1]));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_no_redis_ends_it),
         cmocka_unit_test(errors_name_the_server),
         cmocka_unit_test(errors_do_not_quote_rows),
+        cmocka_unit_test(errors_name_the_remedy),
     };
     signal(SIGPIPE, SIG_IGN); /* as the programs do */
     return cmocka_run_group_tests(tests, NULL, NULL);
