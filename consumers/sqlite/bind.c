@@ -36,15 +36,22 @@ static int bind_blob(struct tr_sink *sink, sqlite3_stmt *stmt, int param, size_t
                                SQLITE_STATIC);
 }
 
+/* In a column that can't be NULL it is the JSON document `null`, which events have in the same
+ * form. */
+static bool is_null(const struct tr_shape_column *column, const struct tr_json_value *value)
+{
+    return value->type == TR_JSON_NULL && (column->refine != TR_REFINE_JSON || column->nullable);
+}
+
 /* False when the value does not fit the class. */
 static bool bind_value(struct tr_sink *sink, sqlite3_stmt *stmt, int param, enum sq_class cls,
-                       const struct tr_json_value *value)
+                       const struct tr_shape_column *column, const struct tr_json_value *value)
 {
     int64_t integer;
     double real;
     size_t start = sink->text.length;
     int native;
-    if (value->type == TR_JSON_NULL) {
+    if (is_null(column, value)) {
         native = sqlite3_bind_null(stmt, param);
     } else if (cls == SQ_INTEGER) {
         if (!tr_json_to_int(value, &integer))
@@ -128,7 +135,8 @@ static int bind_member(struct tr_sink *sink, struct sq_table *table,
         return 0;
     enum sq_class cls =
         is_invalid(rec, column) ? SQ_TEXT : class_of_value(column, param->cls, value);
-    return bind_value(sink, table->upsert, param->number, cls, value) ? 0 : misfit(column, err);
+    return bind_value(sink, table->upsert, param->number, cls, column, value) ? 0
+                                                                              : misfit(column, err);
 }
 
 /* A row without all its columns is none: nulls in the place of others would be made up. */
@@ -193,7 +201,7 @@ static int bind_key_value(struct tr_sink *sink, const struct sq_table *table,
 {
     const struct tr_shape_column *column = &shape->columns[shape->key[index]];
     enum sq_class cls = class_of_value(column, table->params[shape->key[index]].cls, value);
-    return bind_value(sink, stmt, (int)index + 1, cls, value) ? 0 : misfit(column, err);
+    return bind_value(sink, stmt, (int)index + 1, cls, column, value) ? 0 : misfit(column, err);
 }
 
 static int each_key_value(struct tr_sink *sink, const struct tr_sink_record *rec,
