@@ -28,7 +28,6 @@ static void append_header(struct tr_buf *out, char kind, size_t number)
 void rd_command(struct rd_connection *connection, size_t argument_count)
 {
     append_header(&connection->out, '*', argument_count);
-    connection->out_count++;
 }
 
 void rd_argument(struct rd_connection *connection, struct tr_slice text)
@@ -83,7 +82,6 @@ int rd_send(struct rd_connection *connection, struct tr_error *err)
                                                  connection->out.length) != REDIS_OK)
         code = tr_error_set(err, TR_ENOMEM, "redis: no memory for a batch of commands");
     tr_buf_reset(&connection->out);
-    connection->out_count = 0;
     int done = 0;
     while (code == 0 && !done) {
         if (redisBufferWrite(connection->redis, &done) != REDIS_OK)

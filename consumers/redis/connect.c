@@ -339,7 +339,6 @@ void rd_connection_close(struct rd_connection *connection)
         redisFree(connection->redis);
     connection->redis = NULL;
     tr_buf_reset(&connection->out);
-    connection->out_count = 0;
 }
 
 void rd_connection_done(struct rd_connection *connection)

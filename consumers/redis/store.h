@@ -56,7 +56,6 @@ struct rd_connection {
     char where[288];         /* for messages: the socket's path, or host:port */
     int64_t value_bytes_max; /* the server's proto-max-bulk-len */
     struct tr_buf out;       /* commands not sent yet */
-    size_t out_count;        /* how many */
     /* A lane numbers its pipelines in a field of the store's hash, in the pipeline itself: with the
      * time in ms, or one more than the last. So does the main connection when it has loaded the
      * store's state. A number of either that is below the last one that was answered says, at the

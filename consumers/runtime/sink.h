@@ -103,7 +103,7 @@ struct tr_sink_context { /* given to open; outlives the sink */
     const char *pipeline;
     const char *consumer; /* the section's `name:`, else the sink's name */
     const void *settings; /* the filled struct of the sink's options */
-    bool read_only;       /* check, status: connect, but change nothing and take no lock */
+    bool read_only;       /* check, reset's plan: connect, but change nothing and take no lock */
 };
 
 struct tr_sink;
