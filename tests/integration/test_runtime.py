@@ -166,6 +166,10 @@ class Flow(RuntimeCase):
         self.assertEqual(status["state"], "waiting")
         self.assertIsNone(status["lag"]["records"])
         self.assertIn('tailrace_consumer_state{state="waiting"} 1', self.get(program, "/metrics"))
+        done = program.run("check")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertRegex(done.stdout, rf"\nwarning: topic {self.hand.control} holds no checkpoint: ")
+        self.assertTrue(done.stdout.endswith("\nok: ready to run, 1 warnings\n"), done.stdout)
         self.begin()
         self.write(range(100))
         status = self.caught_up(program)
@@ -226,7 +230,10 @@ class Flow(RuntimeCase):
         self.assertIsNone(stopped["partitions"][0]["read"])
         done = program.run("check")
         self.assertEqual(done.returncode, 0, done.stderr)
-        self.assertIn("store: ours", done.stdout)
+        self.assertEqual([line.split()[:2] for line in done.stdout.splitlines()],
+                         [["ok:", "configuration:"], ["ok:", "kafka:"], ["ok:", "fake:"],
+                          ["ok:", "store:"], ["ok:", "ready"]])
+        self.assertIn("ok: store: ours\n", done.stdout)
 
     def unknown(self, program, why):
         """What is said of a group with members by a configuration by which none can be asked."""
