@@ -4,8 +4,6 @@
  * Unescaped strings and decoded bytes of one row go into sink->text, which is grown before the row
  * is bound, so that it never moves while SQLite holds pointers into it.
  */
-#include <string.h>
-
 #include "json_scan.h"
 #include "store.h"
 
@@ -184,17 +182,6 @@ int sq_bind_row(struct tr_sink *sink, struct sq_table *table, const struct tr_si
     return code != 0 ? code : bound;
 }
 
-/* `name` is `"pk.<column>"`. */
-static bool is_key_column(const struct tr_shape *shape, uint32_t index,
-                          const struct tr_json_value *name)
-{
-    if (index >= shape->key_count)
-        return false;
-    struct tr_slice column = shape->columns[shape->key[index]].name_json;
-    return name->text.length == column.length + 3 &&
-           memcmp(name->text.data + 4, column.data + 1, column.length - 1) == 0;
-}
-
 static int bind_key_value(struct tr_sink *sink, const struct sq_table *table,
                           const struct tr_shape *shape, uint32_t index, sqlite3_stmt *stmt,
                           const struct tr_json_value *value, struct tr_error *err)
@@ -215,7 +202,8 @@ static int each_key_value(struct tr_sink *sink, const struct tr_sink_record *rec
     tr_event_key_enter(&cursor, rec->key);
     tr_buf_reset(&sink->key);
     for (; (got = tr_event_key_next(&cursor, &name, &value, err)) == 1; index++) {
-        if (!is_key_column(shape, index, &name))
+        if (index >= shape->key_count ||
+            !tr_event_key_names(&name, shape->columns[shape->key[index]].name_json))
             return tr_error_set(err, TR_EPOISON,
                                 "%.*s of the record's key is not in the key of the table's shape",
                                 (int)name.text.length, name.text.data);
