@@ -78,5 +78,7 @@ void tr_event_key_enter(struct tr_event_key_cursor *cursor, struct tr_slice key_
  * stands in the key: quoted, perhaps escaped, with `pk.` in front of the column's name. */
 int tr_event_key_next(struct tr_event_key_cursor *cursor, struct tr_json_value *name,
                       struct tr_json_value *value, struct tr_error *err) TR_MUST_CHECK;
+/* Whether such a name is this column's; `column` is quoted, as in events. */
+bool tr_event_key_names(const struct tr_json_value *name, struct tr_slice column);
 
 #endif

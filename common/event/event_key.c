@@ -85,3 +85,10 @@ int tr_event_key_next(struct tr_event_key_cursor *cursor, struct tr_json_value *
     } while (got > 0 && !is_column(name));
     return got;
 }
+
+bool tr_event_key_names(const struct tr_json_value *name, struct tr_slice column)
+{
+    size_t prefix = sizeof(PREFIX) - 1;
+    return is_column(name) && name->text.length == prefix + column.length &&
+           memcmp(name->text.data + 1 + prefix, column.data + 1, column.length - 1) == 0;
+}

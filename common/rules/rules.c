@@ -198,6 +198,16 @@ int tr_rules_each_settings(const struct tr_rules *rules,
     return 0;
 }
 
+bool tr_rules_all_have(const struct tr_rules *rules, const char *key)
+{
+    for (size_t i = 0; i < rules->count; i++) {
+        const struct rule *rule = &rules->rules[i];
+        if (!rule->exclude && (rule->settings == NULL || tr_node_get(rule->settings, key) == NULL))
+            return false;
+    }
+    return !rules->from_all;
+}
+
 int tr_rules_each_named(const struct tr_rules *rules,
                         int (*visit)(void *context, struct tr_slice database, struct tr_slice table,
                                      struct tr_error *err),

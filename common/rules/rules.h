@@ -41,6 +41,9 @@ int tr_rules_each_settings(const struct tr_rules *rules,
                            int (*visit)(void *context, const char *pattern,
                                         const struct tr_node *settings, struct tr_error *err),
                            void *context, struct tr_error *err) TR_MUST_CHECK;
+/* Whether every table that is taken, whatever there is, has this setting: each rule that takes
+ * tables has it. */
+bool tr_rules_all_have(const struct tr_rules *rules, const char *key);
 /* Calls back with each table, or (`table` empty) each database, that a rule takes by its plain
  * name: what must be there to be read. Rules with wildcards in the database and expressions name
  * none. */

@@ -118,7 +118,11 @@ int tr_es_call(struct tr_es_client *client, const char *method, const char *path
         return fail(client, TR_ESTORE, method,
                     "; check elasticsearch.user and its password, or elasticsearch.api_key", err);
     if (status == 403)
-        return fail(client, TR_ESTORE, method, "; the account lacks a privilege", err);
+        return fail(
+            client, TR_ESTORE, method,
+            "; the account needs the privileges read, write, create_index and manage on its "
+            "tables' indices and on tailrace-*",
+            err);
     if (status == 408 || status == 429 || status >= 500)
         return fail(client, TR_ESTORE_RETRY, method, "", err);
     return 0;

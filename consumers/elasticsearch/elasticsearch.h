@@ -3,9 +3,10 @@
  *
  * What the server holds:
  *
- *     alias <index>, index <index>.g<generation>   rows: _id = key, _version = version, _source =
- * row index tailrace-<pipeline>-<consumer>         marker, floors, progress, tables that have an
- * index
+ *     alias <index>, index <index>.g<generation>   rows: _id = key, _version = version,
+ *                                                  _source = row
+ *     index tailrace-<pipeline>-<consumer>         marker, floors, progress, tables that have an
+ *                                                  index
  *
  * The sink is used by the main thread while no lane works, and read by the lanes; what lanes change
  * in it is guarded by its two locks. A lane is its thread's alone.

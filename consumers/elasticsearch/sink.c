@@ -162,10 +162,10 @@ static int open_sink(struct tr_sink **out, const struct tr_sink_context *context
  */
 
 /* Two tables under one alias would overwrite each other's rows. */
-static int check_collision(const struct tr_sink *sink, const struct tr_es_table *table,
-                           struct tr_error *err)
+static int check_alias(const struct tr_es_table *others, const struct tr_es_table *table,
+                       struct tr_error *err)
 {
-    for (const struct tr_es_table *other = sink->tables; other != NULL; other = other->next) {
+    for (const struct tr_es_table *other = others; other != NULL; other = other->next) {
         if (strcmp(other->alias, table->alias) != 0)
             continue;
         const struct tr_sink_table *a = other->source, *b = table->source;
@@ -176,16 +176,24 @@ static int check_collision(const struct tr_sink *sink, const struct tr_es_table 
                             a->table.data, (int)b->database.length, b->database.data,
                             (int)b->table.length, b->table.data, table->alias);
     }
+    return 0;
+}
+
+static int check_collision(const struct tr_sink *sink, const struct tr_es_table *table,
+                           struct tr_error *err)
+{
+    if (check_alias(sink->tables, table, err) != 0)
+        return err->code;
     if (strcmp(table->alias, sink->state_index) == 0)
         return tr_error_set(err, TR_ECONFIG, "index %s is where the consumer keeps its state",
                             table->alias);
     return 0;
 }
 
-/* A text that lives as long as the sink; NULL when memory is out. */
-static const char *keep(struct tr_sink *sink, struct tr_buf *text)
+/* A text that lives as long as the arena; NULL when memory is out. */
+static const char *keep(struct tr_arena *arena, struct tr_buf *text)
 {
-    const char *copy = text->failed ? NULL : tr_arena_copy(&sink->arena, text->data, text->length);
+    const char *copy = text->failed ? NULL : tr_arena_copy(arena, text->data, text->length);
     tr_buf_reset(text);
     return copy;
 }
@@ -196,19 +204,19 @@ static int name_table(struct tr_sink *sink, struct tr_es_table *table, struct tr
     tr_buf_init(&text, TEXT_BYTES_MAX);
     int rc = tr_es_alias(&text, table->source, err);
     if (rc == 0) {
-        table->alias = keep(sink, &text);
+        table->alias = keep(&sink->arena, &text);
         tr_buf_append_char(&text, '/');
         if (table->alias != NULL)
             tr_http_escape(&text, tr_slice_of(table->alias));
-        table->path = keep(sink, &text);
+        table->path = keep(&sink->arena, &text);
     }
     if (table->alias != NULL) {
         tr_es_bulk_action(&text, "index", table->alias);
         table->index_action.length = text.length;
-        table->index_action.data = keep(sink, &text);
+        table->index_action.data = keep(&sink->arena, &text);
         tr_es_bulk_action(&text, "delete", table->alias);
         table->delete_action.length = text.length;
-        table->delete_action.data = keep(sink, &text);
+        table->delete_action.data = keep(&sink->arena, &text);
     }
     tr_buf_done(&text);
     if (rc == 0 && (table->path == NULL || table->delete_action.data == NULL ||
@@ -256,6 +264,36 @@ static int take_table(struct tr_sink *sink, struct tr_sink_table *source,
     if (rc != 0 || source->user != NULL)
         return rc;
     return add_table(sink, source, shape, err);
+}
+
+/* In front of the others. */
+static int add_named(struct tr_arena *arena, struct tr_buf *text, struct tr_es_table **named,
+                     struct tr_sink_table *source, struct tr_error *err)
+{
+    struct tr_es_table *table = tr_arena_alloc(arena, sizeof(*table));
+    if (tr_es_alias(text, source, err) != 0)
+        return err->code;
+    const char *alias = keep(arena, text);
+    if (table == NULL || alias == NULL)
+        return tr_error_set(err, TR_ENOMEM, "no memory for a table");
+    *table = (struct tr_es_table){.next = *named, .source = source, .alias = alias};
+    *named = table;
+    return check_alias(table->next, table, err);
+}
+
+static int check_named(struct tr_sink_table *tables, size_t count, struct tr_error *err)
+{
+    struct tr_arena arena;
+    struct tr_buf text;
+    struct tr_es_table *named = NULL;
+    int rc = 0;
+    tr_arena_init(&arena, ARENA_CHUNK_BYTES, ARENA_BYTES_MAX);
+    tr_buf_init(&text, TEXT_BYTES_MAX);
+    for (size_t i = 0; rc == 0 && i < count; i++)
+        rc = add_named(&arena, &text, &named, &tables[i], err);
+    tr_buf_done(&text);
+    tr_arena_done(&arena);
+    return rc;
 }
 
 /* ---- check and drop ----------------------------------------------------------------------------
@@ -313,6 +351,7 @@ const struct tr_sink_ops tr_elasticsearch_sink_ops = {
     .batch_bytes_max = (size_t)5 << 20,
     .rule_keys = rule_keys,
     .check_rule = check_rule,
+    .check_named = check_named,
     .open = open_sink,
     .close = close_sink,
     .load = tr_es_state_load,

@@ -3,7 +3,7 @@
  *
  *     _id                                   document
  *     marker                                kind, format, pipeline, pipeline_id, consumer,
- * generation
+ *                                           generation
  *     ["floor","db","table"]                kind, database, table, version; _version = the floor
  *     ["progress","topic","inc.",part.]     kind, topic, incarnation, partition, next
  *     ["table","db","table"]                kind, database, table, alias: its index was made

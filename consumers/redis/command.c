@@ -28,7 +28,6 @@ static void append_header(struct tr_buf *out, char kind, size_t number)
 void rd_command(struct rd_connection *connection, size_t argument_count)
 {
     append_header(&connection->out, '*', argument_count);
-    connection->out_count++;
 }
 
 void rd_argument(struct rd_connection *connection, struct tr_slice text)
@@ -70,10 +69,8 @@ int rd_misunderstood(const char *what, struct tr_error *err)
 static int connection_lost(struct rd_connection *connection, struct tr_error *err)
 {
     int kind = connection->redis->err == REDIS_ERR_PROTOCOL ? TR_ESTORE : TR_ESTORE_RETRY;
-    int code = tr_error_set_native(err, kind, errno, "redis: %s: %s",
-                                   connection->sink->settings->url[0] != '\0' ? "connection lost"
-                                                                              : "not connected",
-                                   connection->redis->errstr);
+    int code = tr_error_set_native(err, kind, errno, "redis: connection to %s lost: %s",
+                                   connection->where, connection->redis->errstr);
     rd_connection_close(connection);
     return code;
 }
@@ -85,7 +82,6 @@ int rd_send(struct rd_connection *connection, struct tr_error *err)
                                                  connection->out.length) != REDIS_OK)
         code = tr_error_set(err, TR_ENOMEM, "redis: no memory for a batch of commands");
     tr_buf_reset(&connection->out);
-    connection->out_count = 0;
     int done = 0;
     while (code == 0 && !done) {
         if (redisBufferWrite(connection->redis, &done) != REDIS_OK)
@@ -122,6 +118,24 @@ static int text_length(const redisReply *reply)
     return (int)(quote != NULL ? quote - reply->str : (ptrdiff_t)reply->len);
 }
 
+/* What a person can do about it. */
+static const char *remedy_of(const redisReply *reply)
+{
+    static const char *const remedies[][2] = {
+        {"WRONGPASS", "; check redis.user and its password"},
+        {"NOAUTH", "; check redis.user and its password"},
+        {"ERR invalid password", "; check redis.password"}, /* before Redis 6 */
+        {"NOPERM", "; the user needs " RD_COMMANDS
+                   " on the tables' keys and on tailrace:*, and CONFIG GET for "
+                   "all that is checked"},
+    };
+    for (size_t i = 0; i < sizeof(remedies) / sizeof(remedies[0]); i++) {
+        if (says(reply, remedies[i][0]))
+            return remedies[i][1];
+    }
+    return "";
+}
+
 int rd_reply_error(const redisReply *reply, struct tr_error *err)
 {
     if (reply->type != REDIS_REPLY_ERROR || reply->str == NULL)
@@ -142,8 +156,8 @@ int rd_reply_error(const redisReply *reply, struct tr_error *err)
             return tr_error_set(err, TR_ESTORE_RETRY, "redis: %.*s", text_length(reply),
                                 reply->str);
     }
-    return tr_error_set(err, says(reply, "WRONGTYPE") ? TR_EPOISON : TR_ESTORE, "redis: %.*s",
-                        text_length(reply), reply->str);
+    return tr_error_set(err, says(reply, "WRONGTYPE") ? TR_EPOISON : TR_ESTORE, "redis: %.*s%s",
+                        text_length(reply), reply->str, remedy_of(reply));
 }
 
 int rd_call(struct rd_connection *connection, redisReply **reply, struct tr_error *err)

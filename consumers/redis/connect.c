@@ -191,16 +191,26 @@ static struct timeval timeval_of(int64_t ms)
     return (struct timeval){.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
 }
 
+static void name_endpoint(struct rd_connection *connection, const struct endpoint *to)
+{
+    bool ipv6 = strchr(to->host, ':') != NULL;
+    if (to->path[0] != '\0')
+        snprintf(connection->where, sizeof(connection->where), "%s", to->path);
+    else
+        snprintf(connection->where, sizeof(connection->where), "%s%s%s:%d", ipv6 ? "[" : "",
+                 to->host, ipv6 ? "]" : "", to->port);
+}
+
 static int dial(struct rd_connection *connection, const struct endpoint *to, struct tr_error *err)
 {
     const struct redis_settings *settings = connection->sink->settings;
     struct timeval limit = timeval_of(settings->connect_timeout_ms);
+    name_endpoint(connection, to);
     redisContext *redis = to->path[0] != '\0' ? redisConnectUnixWithTimeout(to->path, limit)
                                               : redisConnectWithTimeout(to->host, to->port, limit);
     if (redis == NULL || redis->err != 0) {
-        int code =
-            tr_error_set(err, TR_ESTORE_RETRY, "redis: cannot connect to %s:%d%s: %s", to->host,
-                         to->port, to->path, redis != NULL ? redis->errstr : "no memory");
+        int code = tr_error_set(err, TR_ESTORE_RETRY, "redis: cannot connect to %s: %s",
+                                connection->where, redis != NULL ? redis->errstr : "no memory");
         if (redis != NULL)
             redisFree(redis);
         return code;
@@ -329,7 +339,6 @@ void rd_connection_close(struct rd_connection *connection)
         redisFree(connection->redis);
     connection->redis = NULL;
     tr_buf_reset(&connection->out);
-    connection->out_count = 0;
 }
 
 void rd_connection_done(struct rd_connection *connection)

@@ -5,6 +5,7 @@
 #include "clock.h"
 #include "kind.h"
 #include "log.h"
+#include "rules.h"
 
 #define TTL_MAX_MS (36500LL * 86400 * 1000) /* Redis refuses what leads beyond its clock */
 #define TEMPLATE_DEFAULT "{database}:{table}:{pk}"
@@ -56,15 +57,20 @@ static void free_table(struct rd_table *table)
     free(table);
 }
 
+static void free_tables(struct rd_table *table)
+{
+    while (table != NULL) {
+        struct rd_table *next = table->next; /* its source is the runtime's, and may be gone */
+        free_table(table);
+        table = next;
+    }
+}
+
 static void sink_close(struct tr_sink *sink)
 {
     if (sink == NULL)
         return;
-    while (sink->tables != NULL) {
-        struct rd_table *table = sink->tables;
-        sink->tables = table->next; /* its source is the runtime's, and may be gone already */
-        free_table(table);
-    }
+    free_tables(sink->tables);
     rd_state_end_session(&sink->main);
     rd_connection_done(&sink->main);
     pthread_mutex_destroy(&sink->lock);
@@ -148,17 +154,16 @@ static int table_settings(struct rd_table *table, const struct tr_shape *shape,
             return code;
         table->key = tr_node_text(settings, "key", TEMPLATE_DEFAULT);
     }
-    table->first = shape;
     table->prefix = rd_template_prefix(table->key, shape);
     return table->prefix != NULL ? 0 : tr_error_set(err, TR_ENOMEM, "redis: no memory");
 }
 
 /* Rows of a table are found again by what their keys begin with, so no table's keys may begin as
  * another's do. */
-static int check_prefix(const struct tr_sink *sink, const struct rd_table *table,
+static int check_prefix(const struct rd_table *others, const struct rd_table *table,
                         struct tr_error *err)
 {
-    for (const struct rd_table *other = sink->tables; other != NULL; other = other->next) {
+    for (const struct rd_table *other = others; other != NULL; other = other->next) {
         size_t mine = strlen(table->prefix), theirs = strlen(other->prefix);
         size_t shorter = mine < theirs ? mine : theirs;
         if (memcmp(table->prefix, other->prefix, shorter) != 0)
@@ -176,48 +181,75 @@ static int check_prefix(const struct tr_sink *sink, const struct rd_table *table
     return 0;
 }
 
-static int sink_table(struct tr_sink *sink, struct tr_sink_table *source,
-                      const struct tr_shape *shape, struct tr_error *err)
+/* In front of the others. */
+static int add_table(struct rd_table **tables, struct tr_sink_table *source,
+                     const struct tr_shape *shape, struct tr_error *err)
 {
-    if (source->user != NULL)
-        return 0;
     struct rd_table *table = calloc(1, sizeof(*table));
     if (table == NULL)
         return tr_error_set(err, TR_ENOMEM, "redis: no memory");
     table->source = source;
     int code = table_settings(table, shape, err);
     if (code == 0)
-        code = check_prefix(sink, table, err);
+        code = check_prefix(*tables, table, err);
     if (code != 0) {
         free_table(table);
         return code;
     }
-    table->next = sink->tables;
-    sink->tables = table;
-    source->user = table;
+    table->next = *tables;
+    *tables = table;
     return 0;
 }
 
+static int sink_table(struct tr_sink *sink, struct tr_sink_table *source,
+                      const struct tr_shape *shape, struct tr_error *err)
+{
+    if (source->user != NULL)
+        return 0;
+    int code = add_table(&sink->tables, source, shape, err);
+    if (code != 0)
+        return code;
+    sink->tables->first = shape;
+    source->user = sink->tables;
+    return 0;
+}
+
+static int check_named(struct tr_sink_table *tables, size_t count, struct tr_error *err)
+{
+    struct rd_table *named = NULL;
+    int code = 0;
+    for (size_t i = 0; code == 0 && i < count; i++) {
+        const struct tr_shape names = {.database = tables[i].database, .table = tables[i].table};
+        code = add_table(&named, &tables[i], &names, err);
+    }
+    free_tables(named);
+    return code;
+}
+
+/* Whether a table's rows are to stay for ever. As long as none is known, the rules say it. */
+static int look_for_lasting(const struct tr_sink *sink, bool *lasting, struct tr_error *err)
+{
+    *lasting = false;
+    for (const struct rd_table *table = sink->tables; table != NULL; table = table->next)
+        *lasting = *lasting || table->ttl_ms == 0;
+    if (sink->tables != NULL)
+        return 0;
+    struct tr_rules *rules = NULL;
+    int code = tr_rules_parse(&rules, sink->settings->common.tables, err);
+    *lasting = code == 0 && !tr_rules_all_have(rules, "ttl");
+    tr_rules_free(rules);
+    return code;
+}
+
 /* A Redis that evicts would drop rows and versions behind our back; with a ttl that is agreed. */
-static int sink_check(struct tr_sink *sink, struct tr_error *err)
+static int check_eviction(struct tr_sink *sink, struct tr_error *err)
 {
     redisReply *reply = NULL;
-    const struct rd_kind *kind;
-    bool lasting = sink->tables == NULL;
-    for (const struct rd_table *table = sink->tables; table != NULL; table = table->next)
-        lasting = lasting || table->ttl_ms == 0;
-    int code = rd_connection_ready(&sink->main, err);
-    for (struct rd_table *table = sink->tables; code == 0 && table != NULL; table = table->next)
-        code = rd_table_kind(sink, table, &kind, err);
-    if (code == 0)
-        code = rd_claim_check(sink, err);
-    if (code != 0 || !lasting)
-        return code;
     rd_command(&sink->main, 3);
     rd_argument_text(&sink->main, "CONFIG");
     rd_argument_text(&sink->main, "GET");
     rd_argument_text(&sink->main, "maxmemory-policy");
-    code = rd_call(&sink->main, &reply, err);
+    int code = rd_call(&sink->main, &reply, err);
     if (code == TR_ESTORE) { /* CONFIG is not for us here: nothing is known */
         tr_log(TR_LOG_WARN, "redis", "maxmemory-policy cannot be read", TR_STR("why", err->text),
                TR_END);
@@ -232,6 +264,20 @@ static int sink_check(struct tr_sink *sink, struct tr_error *err)
                             reply->element[1]->str);
     freeReplyObject(reply);
     return code;
+}
+
+static int sink_check(struct tr_sink *sink, struct tr_error *err)
+{
+    const struct rd_kind *kind;
+    bool lasting;
+    int code = look_for_lasting(sink, &lasting, err);
+    if (code == 0)
+        code = rd_connection_ready(&sink->main, err);
+    for (struct rd_table *table = sink->tables; code == 0 && table != NULL; table = table->next)
+        code = rd_table_kind(sink, table, &kind, err);
+    if (code == 0)
+        code = rd_claim_check(sink, err);
+    return code == 0 && lasting ? check_eviction(sink, err) : code;
 }
 
 /* ---- lanes ------------------------------------------------------------------------------------
@@ -275,6 +321,7 @@ const struct tr_sink_ops tr_redis_sink_ops = {
     .batch_bytes_max = (size_t)4 << 20,
     .rule_keys = rule_keys,
     .check_rule = check_rule,
+    .check_named = check_named,
     .open = sink_open,
     .close = sink_close,
     .load = rd_state_load,

@@ -53,9 +53,9 @@ struct rd_fit {
 struct rd_connection {
     struct tr_sink *sink;
     redisContext *redis;     /* NULL = not connected */
+    char where[288];         /* for messages: the socket's path, or host:port */
     int64_t value_bytes_max; /* the server's proto-max-bulk-len */
     struct tr_buf out;       /* commands not sent yet */
-    size_t out_count;        /* how many */
     /* A lane numbers its pipelines in a field of the store's hash, in the pipeline itself: with the
      * time in ms, or one more than the last. So does the main connection when it has loaded the
      * store's state. A number of either that is below the last one that was answered says, at the
@@ -126,6 +126,11 @@ int rd_call_for(struct rd_connection *connection, int type, const char *what, re
 int rd_misunderstood(const char *what, struct tr_error *err);
 /* What an error reply means: TR_ESTORE_RETRY, TR_EPOISON, TR_ESTATE or TR_ESTORE; sets err. */
 int rd_reply_error(const redisReply *reply, struct tr_error *err);
+/* What the user must be allowed, for messages; CONFIG GET may be refused. */
+#define RD_COMMANDS                                                                                \
+    "SELECT, SCRIPT LOAD, EVALSHA, GET, SET, MSET, DEL, SCAN, DBSIZE, HGET, HMGET, HGETALL, "      \
+    "HKEYS, "                                                                                      \
+    "HSET, HDEL"
 
 /* connect.c */
 int rd_connection_init(struct rd_connection *connection, struct tr_sink *sink,

@@ -260,17 +260,6 @@ static int append_value(const struct rd_template *template, const struct tr_shap
     return 0;
 }
 
-/* `name` is `"pk.<column>"`. */
-static bool is_key_column(const struct tr_shape *shape, uint32_t index,
-                          const struct tr_json_value *name)
-{
-    if (index >= shape->key_count)
-        return false;
-    struct tr_slice column = shape->columns[shape->key[index]].name_json;
-    return name->text.length == column.length + 3 &&
-           memcmp(name->text.data + 4, column.data + 1, column.length - 1) == 0;
-}
-
 static int read_values(const struct rd_template *template, const struct tr_shape *shape,
                        struct tr_slice record_key, struct tr_json_value *values,
                        struct tr_error *err)
@@ -282,10 +271,12 @@ static int read_values(const struct rd_template *template, const struct tr_shape
     tr_event_key_enter(&cursor, record_key);
     while (count < RD_KEY_COLUMNS_MAX &&
            (got = tr_event_key_next(&cursor, &name, &values[count], err)) == 1) {
-        if (!is_key_column(shape, count++, &name))
+        if (count >= shape->key_count ||
+            !tr_event_key_names(&name, shape->columns[shape->key[count]].name_json))
             return tr_error_set(err, TR_EPOISON,
                                 "%.*s of the record's key is not in the key of the table's shape",
                                 (int)name.text.length, name.text.data);
+        count++;
     }
     if (got < 0)
         return err->code = TR_EPOISON;

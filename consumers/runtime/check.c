@@ -1,5 +1,8 @@
 /* check.c - `check`: the configuration and the servers behind it. See commands.h. */
+#include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "commands.h"
 #include "plan.h"
@@ -10,7 +13,69 @@ struct checking {
     struct tr_session session;
     struct tr_plan plan;
     bool control;
+    unsigned warnings;
 };
+
+static void warn(struct checking *c, const char *format, ...) TR_PRINTF(2, 3);
+
+static void warn(struct checking *c, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    fputs("warning: ", stdout);
+    vprintf(format, args);
+    fputc('\n', stdout);
+    va_end(args);
+    c->warnings++;
+}
+
+/* ---- tables that rules name ------------------------------------------------------------------ */
+
+struct named {
+    const struct tr_rules *rules;
+    struct tr_sink_table *tables;
+    size_t count;
+};
+
+static bool is_there(const struct named *named, struct tr_slice database, struct tr_slice table)
+{
+    for (size_t i = 0; i < named->count; i++)
+        if (tr_slice_equal(named->tables[i].database, database) &&
+            tr_slice_equal(named->tables[i].table, table))
+            return true;
+    return false;
+}
+
+static int add_named(void *context, struct tr_slice database, struct tr_slice table,
+                     struct tr_error *err)
+{
+    struct named *named = context;
+    if (table.length == 0 || is_there(named, database, table))
+        return 0;
+    void *larger = realloc(named->tables, (named->count + 1) * sizeof(*named->tables));
+    if (larger == NULL)
+        return tr_error_set(err, TR_ENOMEM, "no memory for tables");
+    named->tables = larger;
+    struct tr_sink_table *added = &named->tables[named->count++];
+    memset(added, 0, sizeof(*added));
+    added->database = database;
+    added->table = table;
+    (void)tr_rules_match(named->rules, database, table, &added->settings);
+    return 0;
+}
+
+/* Those that rules of the configuration alone would bring together. */
+static int check_named(const struct tr_session *session, struct tr_error *err)
+{
+    struct named named = {.rules = session->rules};
+    int rc = tr_rules_each_named(session->rules, add_named, &named, err);
+    if (rc == 0)
+        rc = tr_sink_check_named(session->ops, named.tables, named.count, err);
+    free(named.tables);
+    return rc;
+}
+
+/* ---- servers --------------------------------------------------------------------------------- */
 
 static int check_kafka(struct checking *c, struct tr_error *err)
 {
@@ -21,17 +86,17 @@ static int check_kafka(struct checking *c, struct tr_error *err)
         return rc;
     c->control = rc == 0;
     if (!c->control) {
-        printf("ok    kafka\nnote  topic %s holds no checkpoint: start tailrace-capture for "
-               "pipeline %s\n",
-               c->session.control_topic, c->session.context.pipeline);
+        printf("ok: kafka\n");
+        warn(c, "topic %s holds no checkpoint: start tailrace-capture for pipeline %s",
+             c->session.control_topic, c->session.context.pipeline);
         return 0;
     }
     if (tr_plan_make(&c->plan, &c->session, err) < 0)
         return err->code;
-    printf("ok    kafka: pipeline id %s, %zu topics, %zu partitions\n",
+    printf("ok: kafka: pipeline id %s, %zu topics, %zu partitions\n",
            tr_session_pipeline_id(&c->session), c->plan.topic_count, c->plan.part_count);
     if (c->plan.topic_count == 0)
-        printf("note  no table that the rules take has been captured yet\n");
+        warn(c, "no table that the rules take has been captured yet");
     return 0;
 }
 
@@ -43,7 +108,7 @@ static int check_store(struct checking *c, struct tr_error *err)
         return err->code;
     if (tr_sink_check(c->session.ops, c->session.sink, err) < 0)
         return err->code;
-    printf("ok    %s: reachable", c->session.ops->name);
+    printf("ok: %s: reachable", c->session.ops->name);
     if (c->control)
         printf(", %zu tables", tr_tables_list(&c->session.tables, NULL, 0));
     printf("\n");
@@ -64,7 +129,7 @@ static int check_marker(struct checking *c, struct tr_error *err)
     if (rc == 0)
         rc = tr_start_marker(&state, &who, tr_plan_group_has_offsets(&c->plan), err);
     if (rc >= 0)
-        printf("ok    store: %s\n", rc == 0 ? "ours" : "not filled yet");
+        printf("ok: store: %s\n", rc == 0 ? "ours" : "not filled yet");
     tr_arena_done(&arena);
     return rc < 0 ? rc : 0;
 }
@@ -74,7 +139,9 @@ int tr_check(const struct tr_program *program, struct tr_error *err)
     struct checking c = {.control = false};
     int rc = tr_session_init(&c.session, program, true, err);
     if (rc == 0)
-        printf("ok    configuration: consumer %s, group %s\n", c.session.context.consumer,
+        rc = check_named(&c.session, err);
+    if (rc == 0)
+        printf("ok: configuration: consumer %s, group %s\n", c.session.context.consumer,
                c.session.group);
     if (rc == 0)
         rc = check_kafka(&c, err);
@@ -82,6 +149,8 @@ int tr_check(const struct tr_program *program, struct tr_error *err)
         rc = check_store(&c, err);
     if (rc == 0)
         rc = check_marker(&c, err);
+    if (rc == 0)
+        printf("ok: ready to run, %u warnings\n", c.warnings);
     fflush(stdout);
     tr_plan_done(&c.plan);
     tr_session_done(&c.session);

@@ -6,10 +6,11 @@
 
 int tr_run(const struct tr_program *program, struct tr_error *err) TR_MUST_CHECK;
 
-/* Prints a line per thing that is in order; the first that isn't is the error. */
+/* Prints a line per thing that is in order, and warnings; the first that isn't is the error. */
 int tr_check(const struct tr_program *program, struct tr_error *err) TR_MUST_CHECK;
 
-/* From the running process where http.listen is set and answers, else from Kafka. */
+/* From the running process where http.listen is set and answers, else from Kafka, which knows only
+ * whether there is one. */
 int tr_status_command(const struct tr_program *program, bool json,
                       struct tr_error *err) TR_MUST_CHECK;
 

@@ -139,7 +139,10 @@ static int http_ready(void *context, struct tr_buf *out)
 
 static int http_metrics(void *context, struct tr_buf *out)
 {
-    return tr_meters_http(&((struct tr_run *)context)->meters, out);
+    struct tr_run *run = context;
+    char trouble[512];
+    tr_meters_state(&run->meters, tr_live_state(&run->live, trouble, sizeof(trouble)));
+    return tr_meters_http(&run->meters, out);
 }
 
 static int open_http(struct tr_run *run, struct tr_error *err)
@@ -154,7 +157,11 @@ static int open_http(struct tr_run *run, struct tr_error *err)
     const char *listen = run->session.common->http_listen;
     if (listen == NULL || *listen == '\0')
         return 0;
-    return tr_http_server_start(&run->http, listen, routes, run, err);
+    int rc = tr_http_server_start(&run->http, listen, routes, run, err);
+    if (rc == 0)
+        tr_log(TR_LOG_INFO, "http", "listening", TR_STR("address", listen),
+               TR_INT("port", tr_http_server_port(run->http)), TR_END);
+    return rc;
 }
 
 static int open_consumer(struct tr_run *run, struct tr_error *err)

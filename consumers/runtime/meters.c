@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "clock.h"
+
 #define LABEL_BYTES_MAX 1024
 
 /* In the order of enum tr_meter. */
@@ -16,15 +18,21 @@ static const struct {
      "released."},
     {TR_METRIC_GAUGE, "tailrace_consumer_in_flight_records", "Records taken and not settled yet."},
     {TR_METRIC_GAUGE, "tailrace_consumer_lag_records",
-     "Records between what the store has and the partition's end."},
-    {TR_METRIC_GAUGE, "tailrace_consumer_next_offset", "The next offset that the store needs."},
+     "Offsets from the next one that the store needs to the partition's end; 0 while the end is "
+     "not known, and where the partition is another process's."},
+    {TR_METRIC_GAUGE, "tailrace_consumer_lag_seconds",
+     "How long the store has been behind: since the record that it has last, or since it had all; "
+     "0 as above, -1 while it is not known."},
+    {TR_METRIC_GAUGE, "tailrace_consumer_next_offset",
+     "The next offset that the store needs, as last known here."},
     {TR_METRIC_COUNTER, "tailrace_consumer_batches_total", "Batches that were settled."},
     {TR_METRIC_COUNTER, "tailrace_consumer_bytes_total",
      "Bytes of the batches that were settled, with what a message costs in memory."},
     {TR_METRIC_COUNTER, "tailrace_consumer_retries_total",
-     "Times that the store or the dead letter topic asked to wait."},
+     "Times that a batch, a marker, a dead letter or progress had to be tried or waited "
+     "for again."},
     {TR_METRIC_COUNTER, "tailrace_consumer_dead_letters_total",
-     "Records sent to the dead letter topic and acknowledged."},
+     "Records that the dead letter topic has acknowledged."},
     {TR_METRIC_GAUGE, "tailrace_consumer_held_records",
      "Records that wait for room in their lane or for their shape."},
     {TR_METRIC_GAUGE, "tailrace_consumer_state", "1 for the state that the consumer is in."},
@@ -92,10 +100,11 @@ static void add_part(struct tr_meters *meters, const struct tr_part *part)
     row[TR_OUTCOMES + 1] = reg_part(meters, TR_METER_RECORDS, part, "released");
     row[TR_OUTCOMES + 2] = reg_part(meters, TR_METER_IN_FLIGHT, part, NULL);
     row[TR_OUTCOMES + 3] = reg_part(meters, TR_METER_LAG, part, NULL);
-    row[TR_OUTCOMES + 4] = reg_part(meters, TR_METER_NEXT, part, NULL);
+    row[TR_OUTCOMES + 4] = reg_part(meters, TR_METER_LAG_SECONDS, part, NULL);
+    row[TR_OUTCOMES + 5] = reg_part(meters, TR_METER_NEXT, part, NULL);
 }
 
-static void update_part(struct tr_metric **row, const struct tr_part *part)
+static void update_part(struct tr_metric **row, const struct tr_part *part, int64_t now_ms)
 {
     struct tr_account account;
     tr_part_account(part, &account);
@@ -107,12 +116,14 @@ static void update_part(struct tr_metric **row, const struct tr_part *part)
     tr_metric_set(row[TR_OUTCOMES + 2], account.in_flight);
     /* Another process may have it now: then it is that one's lag. */
     tr_metric_set(row[TR_OUTCOMES + 3], assigned ? tr_part_lag(part) : 0);
-    tr_metric_set(row[TR_OUTCOMES + 4], tr_part_next(part));
+    tr_metric_set(row[TR_OUTCOMES + 4], assigned ? tr_part_lag_seconds(part, now_ms) : 0);
+    tr_metric_set(row[TR_OUTCOMES + 5], tr_part_next(part));
 }
 
 void tr_meters_update(struct tr_meters *meters, const struct tr_parts *parts,
                       const struct tr_lanes *lanes, size_t held, enum tr_state state)
 {
+    int64_t now_ms = tr_clock_wall_us() / 1000;
     while (meters->part_count < parts->count) {
         size_t before = meters->part_count;
         add_part(meters, parts->all[before]);
@@ -120,12 +131,17 @@ void tr_meters_update(struct tr_meters *meters, const struct tr_parts *parts,
             break;
     }
     for (size_t i = 0; i < meters->part_count; i++)
-        update_part(meters->parts[i], parts->all[i]);
+        update_part(meters->parts[i], parts->all[i], now_ms);
     tr_metric_set(meters->plain[TR_METER_BATCHES], atomic_load(&lanes->batches));
     tr_metric_set(meters->plain[TR_METER_BYTES], atomic_load(&lanes->bytes));
     tr_metric_set(meters->plain[TR_METER_RETRIES], atomic_load(&lanes->retries));
     tr_metric_set(meters->plain[TR_METER_LETTERS], atomic_load(&lanes->letters));
     tr_metric_set(meters->plain[TR_METER_HELD], (int64_t)held);
+    tr_meters_state(meters, state);
+}
+
+void tr_meters_state(struct tr_meters *meters, enum tr_state state)
+{
     for (int i = 0; i <= TR_STATE_STOPPED; i++)
         tr_metric_set(meters->state[i], i == (int)state);
 }

@@ -20,7 +20,6 @@ struct tr_plan {
     size_t topic_count;
     struct tr_plan_part *parts;
     size_t part_count, part_capacity;
-    size_t tables;
 };
 
 /* After tr_session_open_control. Call tr_plan_done also after an error. */

@@ -15,15 +15,31 @@
 
 /* ---- from Kafka ------------------------------------------------------------------------------ */
 
+/* A member may be retrying, or wait for something: only the process itself can tell. */
+static void say_unknown(const struct tr_session *session, char *trouble, size_t size)
+{
+    const char *listen = session->common->http_listen;
+    if (listen == NULL || *listen == '\0')
+        snprintf(trouble, size, "%s.http.listen is not set; the group has live members",
+                 session->ops->name);
+    else
+        snprintf(trouble, size, "nobody answers at %s (%s.http.listen); the group has live members",
+                 listen, session->ops->name);
+}
+
 static void write_plan(const struct tr_session *session, const struct tr_plan *plan, bool live,
                        struct tr_buf *out)
 {
+    char trouble[256] = "";
     struct tr_status_part *parts = calloc(plan->part_count + 1, sizeof(*parts));
+    if (live)
+        say_unknown(session, trouble, sizeof(trouble));
     struct tr_status status = {
         .pipeline = session->context.pipeline,
         .consumer = session->context.consumer,
-        .trouble = "",
-        .state = live ? TR_STATE_RUNNING : TR_STATE_STOPPED,
+        .trouble = trouble,
+        .trouble_s = -1,
+        .state = live ? TR_STATE_UNKNOWN : TR_STATE_STOPPED,
         .parts = parts,
         .part_count = parts == NULL ? 0 : plan->part_count,
         .lag_seconds = -1,
@@ -98,6 +114,27 @@ static void print_parts(const struct tr_json_value *whole)
     }
 }
 
+/* A server's text may hold what a terminal would obey. */
+static int print_trouble(const struct tr_json_value *whole, struct tr_error *err)
+{
+    struct tr_json_value value;
+    struct tr_buf text;
+    if (tr_json_find(whole, "trouble", &value, err) != 1 || value.type != TR_JSON_STRING)
+        return 0;
+    tr_buf_init(&text, REPLY_BYTES_MAX);
+    tr_json_unescape(&value, &text);
+    for (size_t i = 0; i < text.length; i++)
+        if ((unsigned char)text.data[i] < 0x20 || text.data[i] == 0x7f)
+            text.data[i] = ' ';
+    printf("trouble: %.*s", (int)text.length, text.length > 0 ? text.data : "");
+    if (tr_json_find(whole, "trouble_s", &value, err) == 1 && value.type == TR_JSON_NUMBER)
+        printf(", for %.*s s", (int)value.text.length, value.text.data);
+    printf("\n");
+    int rc = tr_buf_check(&text, "the trouble's text", err);
+    tr_buf_done(&text);
+    return rc;
+}
+
 static int print_text(struct tr_slice text, struct tr_error *err)
 {
     struct tr_json_value whole, lag;
@@ -110,6 +147,8 @@ static int print_text(struct tr_slice text, struct tr_error *err)
     printf(":");
     print_cell(&whole, "state", 0);
     printf("\n");
+    if (print_trouble(&whole, err) < 0)
+        return err->code;
     print_parts(&whole);
     if (tr_json_find(&whole, "lag", &lag, err) == 1) {
         printf("lag:");

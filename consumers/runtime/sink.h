@@ -10,9 +10,9 @@
  * table in the main thread at any time; lane operations in that lane's thread (lane_open and
  * lane_close in the main thread before and after it).
  *
- * The runtime calls through sink_call.h, which asserts this contract. NULL is allowed for close,
- * table, check, drop_plan, drop, lane_open and lane_close (a sink without lanes of its own is
- * called with a lane of NULL), and for load, claim and progress of a stateless sink.
+ * The runtime calls through sink_call.h, which asserts this contract. NULL is allowed for
+ * check_named, close, table, check, drop_plan, drop, lane_open and lane_close (a sink without lanes
+ * of its own is called with a lane of NULL), and for load, claim and progress of a stateless sink.
  */
 #ifndef TR_SINK_H
 #define TR_SINK_H
@@ -103,7 +103,7 @@ struct tr_sink_context { /* given to open; outlives the sink */
     const char *pipeline;
     const char *consumer; /* the section's `name:`, else the sink's name */
     const void *settings; /* the filled struct of the sink's options */
-    bool read_only;       /* check, status: connect, but change nothing and take no lock */
+    bool read_only;       /* check, reset's plan: connect, but change nothing and take no lock */
 };
 
 struct tr_sink;
@@ -125,6 +125,9 @@ struct tr_sink_ops {
     /* Checks the values of one such rule, before anything is opened; NULL: any are good.
      * TR_ECONFIG with file and line. */
     int (*check_rule)(const char *pattern, const struct tr_node *settings, struct tr_error *err);
+    /* For `check`, before anything is opened: whether the tables that rules name, of which there
+     * may be no shape yet, would get in each other's way; NULL: they can't. TR_ECONFIG. */
+    int (*check_named)(struct tr_sink_table *tables, size_t count, struct tr_error *err);
     /* TR_ECONFIG, TR_ESTORE (fatal), TR_ESTORE_RETRY. Checks the sink's configuration first. */
     int (*open)(struct tr_sink **out, const struct tr_sink_context *context, struct tr_error *err);
     void (*close)(struct tr_sink *sink);

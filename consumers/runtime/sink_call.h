@@ -18,6 +18,12 @@ static inline void tr_sink_assert(const struct tr_sink_ops *ops)
     assert(ops->stateless || (ops->load != NULL && ops->claim != NULL && ops->progress != NULL));
 }
 
+static inline int tr_sink_check_named(const struct tr_sink_ops *ops, struct tr_sink_table *tables,
+                                      size_t count, struct tr_error *err)
+{
+    return ops->check_named == NULL ? 0 : ops->check_named(tables, count, err);
+}
+
 static inline int tr_sink_open(const struct tr_sink_ops *ops, struct tr_sink **out,
                                const struct tr_sink_context *context, struct tr_error *err)
 {

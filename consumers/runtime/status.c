@@ -13,7 +13,8 @@
 
 const char *tr_state_name(enum tr_state state)
 {
-    static const char *const names[] = {"waiting", "running", "retrying", "failed", "stopped"};
+    static const char *const names[] = {"waiting", "running", "retrying",
+                                        "failed",  "stopped", "unknown"};
     return names[state];
 }
 
@@ -40,6 +41,8 @@ void tr_live_wait(struct tr_live *live, const char *what)
 void tr_live_retry(struct tr_live *live, const char *trouble)
 {
     pthread_mutex_lock(&live->lock);
+    if (live->retrying[0] == '\0')
+        live->retry_since_us = tr_clock_mono_us();
     snprintf(live->retrying, sizeof(live->retrying), "%s", trouble);
     pthread_mutex_unlock(&live->lock);
 }
@@ -51,20 +54,22 @@ int tr_live_judge(int64_t applied, int64_t stale)
     return stale * 100 >= (applied + stale) * TR_STALE_PERCENT;
 }
 
-/* With the lock. */
-static enum tr_state state_of(struct tr_live *live, char *trouble, size_t size)
+/* With the lock. `since_us` gets 0 when it isn't known. */
+static enum tr_state state_of(struct tr_live *live, char *trouble, size_t size, int64_t *since_us)
 {
-    int64_t since;
+    *since_us = 0;
     if (live->failed) {
         snprintf(trouble, size,
                  "nearly all records at the head are stale: the store was filled "
                  "with higher versions than this topic's");
         return TR_STATE_FAILED;
     }
-    if (live->lanes != NULL && tr_lanes_retrying(live->lanes, &since, trouble, size))
+    if (live->lanes != NULL && tr_lanes_retrying(live->lanes, since_us, trouble, size))
         return TR_STATE_RETRYING;
     snprintf(trouble, size, "%s", live->retrying);
-    if (*trouble == '\0')
+    if (*trouble != '\0')
+        *since_us = live->retry_since_us;
+    else
         snprintf(trouble, size, "%s", live->kafka);
     if (*trouble != '\0')
         return TR_STATE_RETRYING;
@@ -79,9 +84,10 @@ static enum tr_state state_of(struct tr_live *live, char *trouble, size_t size)
 
 enum tr_state tr_live_state(struct tr_live *live, char *trouble, size_t size)
 {
+    int64_t since_us;
     trouble[0] = '\0';
     pthread_mutex_lock(&live->lock);
-    enum tr_state state = state_of(live, trouble, size);
+    enum tr_state state = state_of(live, trouble, size, &since_us);
     pthread_mutex_unlock(&live->lock);
     return state;
 }
@@ -147,6 +153,19 @@ static int64_t whole_lag(const struct tr_status *status)
     return status->part_count == 0 ? -1 : sum;
 }
 
+/* Texts of servers may be anything. */
+static void write_trouble(struct tr_buf *out, const struct tr_status *status)
+{
+    struct tr_slice text = tr_slice_of(status->trouble);
+    if (text.length == 0)
+        return;
+    tr_json_member(out, false, "trouble");
+    if (!tr_json_string(out, text.data, text.length))
+        TR_JSON_LITERAL(out, "\"(not UTF-8)\"");
+    if (status->trouble_s >= 0)
+        write_offset(out, "trouble_s", status->trouble_s);
+}
+
 void tr_status_write(const struct tr_status *status, struct tr_buf *out)
 {
     int64_t lag = whole_lag(status);
@@ -157,13 +176,7 @@ void tr_status_write(const struct tr_status *status, struct tr_buf *out)
     tr_json_text(out, tr_slice_of(status->consumer));
     tr_json_member(out, false, "state");
     tr_json_text(out, tr_slice_of(tr_state_name(status->state)));
-    if (*status->trouble != '\0') {
-        struct tr_slice text = tr_slice_of(status->trouble);
-        tr_json_member(out, false, "trouble");
-        /* Texts of servers may be anything. */
-        if (!tr_json_string(out, text.data, text.length))
-            TR_JSON_LITERAL(out, "\"(not UTF-8)\"");
-    }
+    write_trouble(out, status);
     tr_json_member(out, false, "partitions");
     tr_buf_append_char(out, '[');
     for (size_t i = 0; i < status->part_count; i++) {
@@ -238,14 +251,16 @@ void tr_live_write(struct tr_live *live, struct tr_buf *out)
 {
     char trouble[512] = "";
     struct snapshot snapshot;
+    int64_t since_us;
     pthread_mutex_lock(&live->lock);
-    enum tr_state state = state_of(live, trouble, sizeof(trouble));
+    enum tr_state state = state_of(live, trouble, sizeof(trouble), &since_us);
     take_snapshot(live, &snapshot);
     pthread_mutex_unlock(&live->lock);
     const struct tr_status status = {
         .pipeline = live->pipeline,
         .consumer = live->consumer,
         .trouble = trouble,
+        .trouble_s = since_us == 0 ? -1 : (tr_clock_mono_us() - since_us) / 1000000,
         .state = state,
         .parts = snapshot.parts,
         .part_count = snapshot.count,

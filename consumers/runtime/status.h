@@ -14,7 +14,8 @@ enum tr_state {
     TR_STATE_RUNNING,
     TR_STATE_RETRYING,
     TR_STATE_FAILED,
-    TR_STATE_STOPPED
+    TR_STATE_STOPPED,
+    TR_STATE_UNKNOWN, /* the group has members, and none tells: only `status` says it */
 };
 
 const char *tr_state_name(enum tr_state state);
@@ -26,7 +27,8 @@ struct tr_live {
     struct tr_lanes *lanes;
     char waiting_for[512]; /* "" = nothing */
     char retrying[512];    /* the main thread: "" = not */
-    char kafka[256];       /* trouble with Kafka, "" = none */
+    int64_t retry_since_us;
+    char kafka[256]; /* trouble with Kafka, "" = none */
     bool assigned;
     bool failed;             /* records at the head are stale: see tr_live_judge */
     _Atomic int64_t beat_us; /* the main loop's last round */
@@ -57,6 +59,7 @@ struct tr_status_part {
 
 struct tr_status {
     const char *pipeline, *consumer, *trouble; /* trouble "" = left out */
+    int64_t trouble_s;                         /* for how long; -1 = not known, left out */
     enum tr_state state;
     const struct tr_status_part *parts;
     size_t part_count;

@@ -4,8 +4,6 @@
  * Unescaped strings and decoded bytes of one row go into sink->text, which is grown before the row
  * is bound, so that it never moves while SQLite holds pointers into it.
  */
-#include <string.h>
-
 #include "json_scan.h"
 #include "store.h"
 
@@ -36,15 +34,22 @@ static int bind_blob(struct tr_sink *sink, sqlite3_stmt *stmt, int param, size_t
                                SQLITE_STATIC);
 }
 
+/* In a column that can't be NULL it is the JSON document `null`, which events have in the same
+ * form. */
+static bool is_null(const struct tr_shape_column *column, const struct tr_json_value *value)
+{
+    return value->type == TR_JSON_NULL && (column->refine != TR_REFINE_JSON || column->nullable);
+}
+
 /* False when the value does not fit the class. */
 static bool bind_value(struct tr_sink *sink, sqlite3_stmt *stmt, int param, enum sq_class cls,
-                       const struct tr_json_value *value)
+                       const struct tr_shape_column *column, const struct tr_json_value *value)
 {
     int64_t integer;
     double real;
     size_t start = sink->text.length;
     int native;
-    if (value->type == TR_JSON_NULL) {
+    if (is_null(column, value)) {
         native = sqlite3_bind_null(stmt, param);
     } else if (cls == SQ_INTEGER) {
         if (!tr_json_to_int(value, &integer))
@@ -98,6 +103,14 @@ static bool is_invalid(const struct tr_sink_record *rec, const struct tr_shape_c
     return false;
 }
 
+/* A SET is an array, unless it is a text by the `invalid` rule: this can be told from the value
+ * alone, and must be, as a record's key has no `invalid`. */
+static enum sq_class class_of_value(const struct tr_shape_column *column, enum sq_class cls,
+                                    const struct tr_json_value *value)
+{
+    return column->type == TR_SQL_SET && value->type == TR_JSON_STRING ? SQ_TEXT : cls;
+}
+
 /* The shape's column of a member: usually the next one. */
 static const struct tr_shape_column *column_of(const struct tr_shape *shape, uint32_t expected,
                                                struct tr_slice name)
@@ -118,8 +131,10 @@ static int bind_member(struct tr_sink *sink, struct sq_table *table,
     const struct sq_param *param = &table->params[column - rec->shape->columns];
     if (param->number == 0)
         return 0;
-    enum sq_class cls = is_invalid(rec, column) ? SQ_TEXT : param->cls;
-    return bind_value(sink, table->upsert, param->number, cls, value) ? 0 : misfit(column, err);
+    enum sq_class cls =
+        is_invalid(rec, column) ? SQ_TEXT : class_of_value(column, param->cls, value);
+    return bind_value(sink, table->upsert, param->number, cls, column, value) ? 0
+                                                                              : misfit(column, err);
 }
 
 /* A row without all its columns is none: nulls in the place of others would be made up. */
@@ -167,15 +182,13 @@ int sq_bind_row(struct tr_sink *sink, struct sq_table *table, const struct tr_si
     return code != 0 ? code : bound;
 }
 
-/* `name` is `"pk.<column>"`. */
-static bool is_key_column(const struct tr_shape *shape, uint32_t index,
-                          const struct tr_json_value *name)
+static int bind_key_value(struct tr_sink *sink, const struct sq_table *table,
+                          const struct tr_shape *shape, uint32_t index, sqlite3_stmt *stmt,
+                          const struct tr_json_value *value, struct tr_error *err)
 {
-    if (index >= shape->key_count)
-        return false;
-    struct tr_slice column = shape->columns[shape->key[index]].name_json;
-    return name->text.length == column.length + 3 &&
-           memcmp(name->text.data + 4, column.data + 1, column.length - 1) == 0;
+    const struct tr_shape_column *column = &shape->columns[shape->key[index]];
+    enum sq_class cls = class_of_value(column, table->params[shape->key[index]].cls, value);
+    return bind_value(sink, stmt, (int)index + 1, cls, column, value) ? 0 : misfit(column, err);
 }
 
 static int each_key_value(struct tr_sink *sink, const struct tr_sink_record *rec,
@@ -189,15 +202,15 @@ static int each_key_value(struct tr_sink *sink, const struct tr_sink_record *rec
     tr_event_key_enter(&cursor, rec->key);
     tr_buf_reset(&sink->key);
     for (; (got = tr_event_key_next(&cursor, &name, &value, err)) == 1; index++) {
-        if (!is_key_column(shape, index, &name))
+        if (index >= shape->key_count ||
+            !tr_event_key_names(&name, shape->columns[shape->key[index]].name_json))
             return tr_error_set(err, TR_EPOISON,
                                 "%.*s of the record's key is not in the key of the table's shape",
                                 (int)name.text.length, name.text.data);
         tr_buf_append_char(&sink->key, index == 0 ? '[' : ',');
         tr_buf_append_slice(&sink->key, value.text);
-        if (stmt != NULL &&
-            !bind_value(sink, stmt, (int)index + 1, table->params[shape->key[index]].cls, &value))
-            return misfit(&shape->columns[shape->key[index]], err);
+        if (stmt != NULL && bind_key_value(sink, table, shape, index, stmt, &value, err) != 0)
+            return err->code;
     }
     tr_buf_append_char(&sink->key, ']');
     if (got != 0)

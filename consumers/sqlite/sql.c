@@ -1,4 +1,6 @@
 /* sql.c - see store.h. */
+#include <stdio.h>
+
 #include "store.h"
 
 /* SQLite's result codes by what can be done about them. */
@@ -21,11 +23,28 @@ static int code_of(int native)
     }
 }
 
+/* What a person can do about it. A damaged file can't be opened by `reset --drop` either. */
+static void say_remedy(const struct tr_sink *sink, int native, char *out, size_t size)
+{
+    const char *file = sqlite3_db_filename(sink->db, "main");
+    if (file == NULL || *file == '\0')
+        file = sink->settings->path;
+    out[0] = '\0';
+    if ((native & 0xff) == SQLITE_CORRUPT || (native & 0xff) == SQLITE_NOTADB)
+        snprintf(out, size,
+                 "; move %.200s away, then fill it again: `tailrace-sqlite reset --to beginning`",
+                 file);
+    else if ((native & 0xff) == SQLITE_READONLY)
+        snprintf(out, size, "; %.200s and its folder must be writable for this process", file);
+}
+
 int sq_error(struct tr_sink *sink, const char *what, struct tr_error *err)
 {
     int native = sqlite3_extended_errcode(sink->db);
-    return tr_error_set_native(err, code_of(native), native, "sqlite: %.120s: %s", what,
-                               sqlite3_errmsg(sink->db));
+    char remedy[320];
+    say_remedy(sink, native, remedy, sizeof(remedy));
+    return tr_error_set_native(err, code_of(native), native, "sqlite: %.120s: %s%s", what,
+                               sqlite3_errmsg(sink->db), remedy);
 }
 
 int sq_prepare(struct tr_sink *sink, sqlite3_stmt **stmt, const char *sql, struct tr_error *err)

@@ -51,6 +51,7 @@ class Column:
     kind: str
     select: str
     convert: object = None
+    nullable: bool = True
 
 
 @dataclass
@@ -115,7 +116,7 @@ def describe(row, json_columns):
     name, kind, full, charset = (row[key] for key in ("name", "kind", "full", "charset"))
     ref = quote(name)
     if name in json_columns:
-        return Column(name, "json", ref, json_or_bytes)
+        return Column(name, "json", ref, json_or_bytes, row["nullable"] == "YES")
     if kind in INTEGERS:
         big = kind == "bigint" and "unsigned" in full
         return Column(name, "big" if big else "int", ref)
@@ -165,7 +166,8 @@ class Source:
         clauses = {row["clause"].lower() for row in checks}
         rows = self.query(
             "SELECT column_name AS name, data_type AS kind, column_type AS full,"
-            " character_set_name AS charset FROM information_schema.columns"
+            " character_set_name AS charset, is_nullable AS nullable"
+            " FROM information_schema.columns"
             " WHERE table_schema=%s AND table_name=%s ORDER BY ordinal_position", database, name)
         found = {row["name"] for row in rows if f"json_valid({quote(row['name'].lower())})"
                  in clauses}

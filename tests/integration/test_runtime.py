@@ -165,6 +165,11 @@ class Flow(RuntimeCase):
                                      "waiting for control")
         self.assertEqual(status["state"], "waiting")
         self.assertIsNone(status["lag"]["records"])
+        self.assertIn('tailrace_consumer_state{state="waiting"} 1', self.get(program, "/metrics"))
+        done = program.run("check")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertRegex(done.stdout, rf"\nwarning: topic {self.hand.control} holds no checkpoint: ")
+        self.assertTrue(done.stdout.endswith("\nok: ready to run, 1 warnings\n"), done.stdout)
         self.begin()
         self.write(range(100))
         status = self.caught_up(program)
@@ -209,10 +214,14 @@ class Flow(RuntimeCase):
         self.caught_up(program)
         metrics = tr.wait_until(lambda: self.metrics_after(program, 40), "40 rows in the metrics")
         self.assertIn('tailrace_consumer_state{state="running"} 1', metrics)
+        self.assertRegex(metrics, r"tailrace_consumer_lag_seconds{[^}]*} 0\n")
+        self.assertRegex(program.log_text(), rf'"event":"listening".*"port":{program.port}\D')
         self.assertEqual(self.get(program, "/healthz"), "ok\n")
         self.assertEqual(self.get(program, "/readyz"), "ok\n")
         live = json.loads(program.run("status", "--json").stdout)
         self.assertEqual(self.total(live, "applied"), 40)
+        self.unknown(self.program("unasked", http={}), "fake.http.listen is not set")
+        self.unknown(self.program("elsewhere"), "nobody answers at 127.0.0.1:")
         self.stop(program)
         done = program.run("status", "--json")
         stopped = json.loads(done.stdout)
@@ -221,7 +230,17 @@ class Flow(RuntimeCase):
         self.assertIsNone(stopped["partitions"][0]["read"])
         done = program.run("check")
         self.assertEqual(done.returncode, 0, done.stderr)
-        self.assertIn("store: ours", done.stdout)
+        self.assertEqual([line.split()[:2] for line in done.stdout.splitlines()],
+                         [["ok:", "configuration:"], ["ok:", "kafka:"], ["ok:", "fake:"],
+                          ["ok:", "store:"], ["ok:", "ready"]])
+        self.assertIn("ok: store: ours\n", done.stdout)
+
+    def unknown(self, program, why):
+        """What is said of a group with members by a configuration by which none can be asked."""
+        status = json.loads(program.run("status", "--json").stdout)
+        self.assertEqual((status["state"], status["lag"]["records"]), ("unknown", 0), status)
+        self.assertIn(why, status["trouble"])
+        self.assertIn("the group has live members", status["trouble"])
 
     def metrics_after(self, program, applied):
         """/metrics once it tells of so many applied rows; it is renewed by the second."""
@@ -258,6 +277,8 @@ class Trouble(RuntimeCase):
             lambda one: one["state"] == "retrying" and one["lag"]["records"] == turns * rows,
             "retrying, and a lag that tells of all of them")
         self.assertIn("the store is down", status["trouble"])
+        self.assertRegex(program.run("status").stdout,
+                         r"\ntrouble: .*the store is down.*, for \d+ s\n")
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             self.assertLess(self.rss(program), before + 3 * bound / 1024)

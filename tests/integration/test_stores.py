@@ -39,13 +39,14 @@ class Stores(tr.Case):
             "CREATE TABLE {db}.t (id BIGINT UNSIGNED PRIMARY KEY, s VARCHAR(300), x TEXT,"
             " d DECIMAL(20,6), f FLOAT, g DOUBLE, b BLOB, e ENUM('a','b'), z SET('p','q'),"
             " dt DATETIME(6), da DATE, ti TIME(2), j JSON, n INT, bi BIT(64), y YEAR,"
-            " la VARCHAR(20) CHARACTER SET latin1)",
+            " la VARCHAR(20) CHARACTER SET latin1, jn JSON NOT NULL DEFAULT 'null')",
             "INSERT INTO {db}.t VALUES (18446744073709551615, 'ä\\n\"', REPEAT('x', 60000),"
             " -12345678901234.5, 1.5e-30, 1e300, x'00ff', 'b', 'p,q', '2024-02-29 01:02:03.456789',"
             " '9999-12-31', '-838:59:59.00', '{{\"a\": [1, {{\"b\": null}}]}}', -1, b'1', 2024,"
-            " '€ß')",
+            " '€ß', '[null]')",
             "SET sql_mode=''", "INSERT INTO {db}.t (id, dt, da) VALUES (1, 0, '2024-00-00')")
         pipe.assert_equal()
+        self.assertEqual(self.rows(pipe, "SELECT jn FROM t WHERE id = '1'"), [("null",)])
         tr.sql(f"ALTER TABLE {shop}.t ADD COLUMN added DATETIME(3)",
                f"INSERT INTO {shop}.t (id, added) VALUES (2, '2024-01-02 03:04:05.678')",
                f"UPDATE {shop}.t SET n = 5 WHERE id = 1")

@@ -273,6 +273,76 @@ static void drop_leaves_nothing(void **state)
     assert_string_equal(redis_ask(f, "GET somebody:elses"), "1");
 }
 
+/* `check` before capture has run: no table is known, only the rules. */
+static void rules_say_whether_eviction_is_agreed(void **state)
+{
+    static struct harness h;
+    struct fixture *f = *state;
+    struct tr_node ttl = {.type = TR_NODE_SCALAR, .key = "ttl", .text = "1h"};
+    struct tr_node name = {.type = TR_NODE_SCALAR, .key = "table", .text = "shop.*", .next = &ttl};
+    struct tr_node rule = {.type = TR_NODE_MAP, .child = &name};
+    const struct tr_node rules = {.type = TR_NODE_LIST, .child = &rule};
+    assert_int_equal(harness_try_open(&h, &tr_redis_sink_ops, &f->settings), 0);
+    redis_ask(f, "CONFIG SET maxmemory-policy volatile-lru");
+    int unruled = h.ops->check(h.sink, &h.err);
+    tr_error_reset(&h.err);
+    f->settings.common.tables = &rules;
+    int agreed = h.ops->check(h.sink, &h.err);
+    tr_error_reset(&h.err);
+    name.next = NULL;
+    int lasting = h.ops->check(h.sink, &h.err);
+    redis_ask(f, "CONFIG SET maxmemory-policy noeviction");
+    harness_close(&h);
+    assert_int_equal(unruled, TR_ECONFIG);
+    assert_int_equal(agreed, 0);
+    assert_int_equal(lasting, TR_ECONFIG);
+}
+
+/* Those of RD_COMMANDS: "SELECT, SCRIPT LOAD" as "+select +script|load". */
+static void allow_commands(struct fixture *f, const char *user)
+{
+    char command[512];
+    size_t used = (size_t)snprintf(command, sizeof(command), "%s +", user);
+    for (const char *at = RD_COMMANDS; *at != '\0' && used < sizeof(command) - 3; at++) {
+        if (*at != ',') {
+            command[used++] = *at == ' ' ? '|' : *at;
+            continue;
+        }
+        command[used++] = ' ';
+        command[used++] = '+';
+        at++; /* the blank */
+    }
+    command[used] = '\0';
+    assert_string_equal(redis_ask(f, command), "OK");
+}
+
+/* The commands that the message of a refusal names are all that it takes. */
+static void an_account_needs_these_commands_only(void **state)
+{
+    static struct harness h;
+    struct fixture *f = *state;
+    struct redis_settings settings = f->settings;
+    struct tr_buf lines;
+    redis_ask(f, "FLUSHDB");
+    allow_commands(f, "ACL SETUSER bounded reset on >word ~harness:* ~tailrace:*");
+    settings.user = "bounded";
+    settings.password = "word";
+    harness_open(&h, &tr_redis_sink_ops, &settings);
+    const struct tr_shape *shape = harness_shape(&h, "harness", "t", 1, "[" ID "]", "[\"id\"]");
+    struct tr_sink_table *table = harness_table(&h, shape, NULL);
+    tr_buf_init(&lines, 4096);
+    assert_int_equal(harness_one(&h, table, shape, 5, "\"pk.id\":1", "{}"), TR_SINK_APPLIED);
+    assert_int_equal(harness_one(&h, table, shape, 6, "\"pk.id\":2", NULL), TR_SINK_APPLIED);
+    assert_int_equal(h.ops->check(h.sink, &h.err), 0);
+    assert_int_equal(h.ops->mark(h.lane, table, TR_EVENT_TABLE_TRUNCATE, 9, &h.err), 0);
+    assert_int_equal(h.ops->drop_plan(h.sink, (struct tr_sink_table *[]){table}, 1, &lines, &h.err),
+                     0);
+    assert_int_equal(h.ops->drop(h.sink, (struct tr_sink_table *[]){table}, 1, &h.err), 0);
+    tr_buf_done(&lines);
+    harness_close(&h);
+    redis_ask(f, "ACL DELUSER bounded");
+}
+
 static void rows_cost_no_allocations(void **state)
 {
     struct fixture *f = *state;
@@ -307,6 +377,8 @@ int main(void)
         ON_REDIS(lost_scripts_are_loaded_again),
         ON_REDIS(drop_is_told_before),
         ON_REDIS(drop_leaves_nothing),
+        ON_REDIS(rules_say_whether_eviction_is_agreed),
+        ON_REDIS(an_account_needs_these_commands_only),
         ON_REDIS(rows_cost_no_allocations),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -409,6 +409,33 @@ static void broken_replies_are_errors(void **state)
     }
 }
 
+/* ---- tables that rules name --------------------------------------------------------------------
+ */
+
+static int check_two(const char *one, const char *one_index, const char *two, const char *two_index)
+{
+    struct tr_node index[] = {{.type = TR_NODE_SCALAR, .key = "index", .text = one_index},
+                              {.type = TR_NODE_SCALAR, .key = "index", .text = two_index}};
+    const struct tr_node rules[] = {{.type = TR_NODE_MAP, .child = &index[0]},
+                                    {.type = TR_NODE_MAP, .child = &index[1]}};
+    struct tr_sink_table tables[] = {
+        {TR_SLICE("shop"), tr_slice_of(one), one_index != NULL ? &rules[0] : NULL, 0, NULL, NULL},
+        {TR_SLICE("shop"), tr_slice_of(two), two_index != NULL ? &rules[1] : NULL, 0, NULL, NULL}};
+    tr_error_reset(&err);
+    return tr_elasticsearch_sink_ops.check_named(tables, 2, &err);
+}
+
+static void named_tables_do_not_share_an_index(void **state)
+{
+    (void)state;
+    assert_int_equal(check_two("a", "x", "b", "y"), 0);
+    assert_int_equal(check_two("a", NULL, "b", NULL), 0);
+    assert_int_equal(check_two("a", "x", "b", "x"), TR_ECONFIG);
+    assert_non_null(strstr(err.text, "tables shop.a and shop.b would share index x"));
+    assert_int_equal(check_two("a", "shop.b", "b", NULL), TR_ECONFIG);
+    assert_int_equal(check_two("a", NULL, "A", NULL), TR_ECONFIG);
+}
+
 int main(void)
 {
 #define CASE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
@@ -428,6 +455,7 @@ int main(void)
         CASE(long_reasons_are_cut_between_characters),
         CASE(whole_errors_are_read),
         CASE(broken_replies_are_errors),
+        CASE(named_tables_do_not_share_an_index),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -268,7 +268,8 @@ static void a_wrong_password_stops(void **state)
     tr_error_reset(&err);
     atomic_store(&server.always, 403);
     assert_int_equal(apply(NULL, 0), TR_ESTORE);
-    assert_non_null(strstr(err.text, "privilege"));
+    assert_non_null(
+        strstr(err.text, "read, write, create_index and manage on its tables' indices"));
     tr_error_reset(&err);
     struct tr_es_client client;
     settings.server.api_key = "abc";

@@ -162,6 +162,18 @@ static void test_marker_key(void **state)
     assert_int_equal(key.columns.length, 0);
 }
 
+static void test_names_of_key_columns(void **state)
+{
+    (void)state;
+    const struct tr_json_value name = {.type = TR_JSON_STRING, .text = TR_SLICE("\"pk.id\"")};
+    const struct tr_json_value other = {.type = TR_JSON_STRING, .text = TR_SLICE("\"qk.id\"")};
+    assert_true(tr_event_key_names(&name, TR_SLICE("\"id\"")));
+    assert_false(tr_event_key_names(&name, TR_SLICE("\"i\"")));
+    assert_false(tr_event_key_names(&name, TR_SLICE("\"it\"")));
+    assert_false(tr_event_key_names(&name, TR_SLICE("\"pk.id\"")));
+    assert_false(tr_event_key_names(&other, TR_SLICE("\"id\"")));
+}
+
 static void test_bad_keys(void **state)
 {
     (void)state;
@@ -245,11 +257,17 @@ static void test_key_examples(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_types),          cmocka_unit_test(test_update),
-        cmocka_unit_test(test_marker),         cmocka_unit_test(test_no_event),
-        cmocka_unit_test(test_truncated),      cmocka_unit_test(test_key),
-        cmocka_unit_test(test_marker_key),     cmocka_unit_test(test_bad_keys),
-        cmocka_unit_test(test_event_examples), cmocka_unit_test(test_key_examples),
+        cmocka_unit_test(test_types),
+        cmocka_unit_test(test_update),
+        cmocka_unit_test(test_marker),
+        cmocka_unit_test(test_no_event),
+        cmocka_unit_test(test_truncated),
+        cmocka_unit_test(test_key),
+        cmocka_unit_test(test_marker_key),
+        cmocka_unit_test(test_bad_keys),
+        cmocka_unit_test(test_event_examples),
+        cmocka_unit_test(test_key_examples),
+        cmocka_unit_test(test_names_of_key_columns),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

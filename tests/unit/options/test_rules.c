@@ -288,6 +288,22 @@ static void test_names_that_cannot_be_read(void **state)
     assert_false(may_unreadable("mysql", NULL));
 }
 
+static void test_a_setting_of_all(void **state)
+{
+    (void)state;
+    assert_int_equal(parse("[{table: shop.a, ttl: 1h}, {table: \"log.*\", ttl: 1d}]"), 0);
+    assert_true(tr_rules_all_have(rules, "ttl"));
+    assert_false(tr_rules_all_have(rules, "key"));
+    assert_int_equal(parse("[{table: \"shop.*\", ttl: 1h}, \"!shop.x\"]"), 0);
+    assert_true(tr_rules_all_have(rules, "ttl"));
+    assert_int_equal(parse("[{table: shop.a, ttl: 1h}, shop.b]"), 0);
+    assert_false(tr_rules_all_have(rules, "ttl"));
+    assert_int_equal(parse("[\"!shop.x\", {table: shop.a, ttl: 1h}]"), 0);
+    assert_false(tr_rules_all_have(rules, "ttl")); /* begins with everything */
+    assert_int_equal(parse("[]"), 0);
+    assert_false(tr_rules_all_have(rules, "ttl"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -300,6 +316,7 @@ int main(void)
         cmocka_unit_test_teardown(test_names_that_cannot_be_read, release),
         cmocka_unit_test_teardown(test_settings, release),
         cmocka_unit_test_teardown(test_each_settings, release),
+        cmocka_unit_test_teardown(test_a_setting_of_all, release),
         cmocka_unit_test_teardown(test_bad_rules, release),
     };
     return cmocka_run_group_tests_name("rules", tests, make_file, remove_file);

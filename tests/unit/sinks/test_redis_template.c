@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "harness.h"
+#include "redis_sink.h"
 #include "template.h"
 
 #define COLUMNS                                                                                    \
@@ -134,6 +135,31 @@ static void other_columns_are_poison(void **state)
     rd_template_done(&template);
 }
 
+static int check_two(struct fixture *f, const char *one, const char *two)
+{
+    struct tr_node key[] = {{.type = TR_NODE_SCALAR, .key = "key", .text = one},
+                            {.type = TR_NODE_SCALAR, .key = "key", .text = two}};
+    const struct tr_node rules[] = {{.type = TR_NODE_MAP, .child = &key[0]},
+                                    {.type = TR_NODE_MAP, .child = &key[1]}};
+    struct tr_sink_table tables[] = {{.database = f->one->database, .table = f->one->table},
+                                     {.database = f->two->database, .table = f->two->table}};
+    tables[0].settings = one != NULL ? &rules[0] : NULL;
+    tables[1].settings = two != NULL ? &rules[1] : NULL;
+    tr_error_reset(&f->h.err);
+    return tr_redis_sink_ops.check_named(tables, 2, &f->h.err);
+}
+
+static void named_tables_do_not_share_a_prefix(void **state)
+{
+    struct fixture *f = *state;
+    assert_int_equal(check_two(f, NULL, NULL), 0);
+    assert_int_equal(check_two(f, "order:{b}", "item:{pk}"), 0);
+    assert_int_equal(check_two(f, "row:{b}", "row:{pk}"), TR_ECONFIG);
+    assert_non_null(strstr(f->h.err.text, "can't be told apart"));
+    assert_int_equal(check_two(f, NULL, "shop:{pk}"), TR_ECONFIG);
+    assert_int_equal(check_two(f, "{b}", NULL), TR_ECONFIG);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -141,6 +167,7 @@ int main(void)
         cmocka_unit_test(encoding_keeps_keys_apart),
         cmocka_unit_test(bad_templates_are_refused),
         cmocka_unit_test(other_columns_are_poison),
+        cmocka_unit_test(named_tables_do_not_share_a_prefix),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -330,6 +330,43 @@ static void a_full_file_at_the_first_row(void **state)
     harness_close(&f->h);
 }
 
+/* What the message says to do about a damaged file works. */
+static void a_damaged_file_is_moved_away(void **state)
+{
+    struct fixture *f = *state;
+    char file[256], away[256];
+    struct tr_sink_state loaded;
+    snprintf(file, sizeof(file), "%s.g1", f->path);
+    snprintf(away, sizeof(away), "%s.old", f->path);
+    FILE *out = fopen(file, "w");
+    assert_non_null(out);
+    for (int i = 0; i < 1000; i++)
+        fprintf(out, "this is no database\n");
+    fclose(out);
+    assert_int_equal(symlink("read.db.g1", f->path), 0);
+    assert_int_equal(harness_try_open(&f->h, &tr_sqlite_sink_ops, &f->settings), TR_ESTORE);
+    assert_non_null(strstr(f->h.err.text, "read.db.g1 away, then fill it again"));
+    tr_arena_done(&f->h.arena);
+    tr_arena_done(&f->h.batch_arena);
+    assert_int_equal(rename(file, away), 0);
+    assert_int_equal(harness_try_open(&f->h, &tr_sqlite_sink_ops, &f->settings), 0);
+    harness_load(&f->h, &loaded);
+    assert_false(loaded.marked);
+    assert_true(loaded.empty);
+    harness_close(&f->h);
+}
+
+static void a_file_that_cannot_be_written_is_named(void **state)
+{
+    struct fixture *f = *state;
+    open_with_table(f);
+    sqlite3_exec(f->h.sink->db, "PRAGMA query_only = ON", NULL, NULL, NULL);
+    add_rows(f, 1, 1);
+    assert_int_equal(harness_apply(&f->h, 10), TR_ESTORE);
+    assert_non_null(strstr(f->h.err.text, "read.db.g1 and its folder must be writable"));
+    harness_close(&f->h);
+}
+
 int main(void)
 {
 #define IN_A_FOLDER(test)                                                                          \
@@ -347,6 +384,8 @@ int main(void)
         IN_A_FOLDER(readers_hinder_nobody),
         IN_A_FOLDER(a_full_disk_is_waited_for),
         IN_A_FOLDER(a_full_file_at_the_first_row),
+        IN_A_FOLDER(a_damaged_file_is_moved_away),
+        IN_A_FOLDER(a_file_that_cannot_be_written_is_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -117,12 +117,33 @@ static void a_widened_key_keeps_older_rows(void **state)
                      TR_SINK_POISON);
 }
 
+/* Of another character set: base64, a text where an array is expected, in row and key. */
+static void a_set_of_unknown_text_is_found_by_its_key(void **state)
+{
+    struct fixture *f = *state;
+    struct harness *h = &f->h;
+    const struct tr_shape *shape = harness_shape(
+        h, "shop", "s", 1, "[{\"name\":\"s\",\"type\":\"set\",\"nullable\":false}," COUNT "]",
+        "[\"s\"]");
+    struct tr_sink_table *t = harness_table(h, shape, NULL);
+    harness_add(h, t, shape, 2, "\"pk.s\":\"AQ==\"", "{\"s\":\"AQ==\",\"count\":1}");
+    h->records[0].invalid = TR_SLICE("[\"s\"]");
+    assert_int_equal(harness_apply(h, 0), 0);
+    harness_one(h, t, shape, 3, "\"pk.s\":[\"a\",\"b\"]", "{\"s\":[\"a\",\"b\"],\"count\":2}");
+    assert_string_equal(query(f, "SELECT s FROM s ORDER BY count"), "AQ==,[\"a\",\"b\"]");
+    assert_int_equal(harness_one(h, t, shape, 1, "\"pk.s\":\"AQ==\"", NULL), TR_SINK_STALE);
+    assert_int_equal(harness_one(h, t, shape, 4, "\"pk.s\":\"AQ==\"", NULL), TR_SINK_APPLIED);
+    assert_int_equal(harness_one(h, t, shape, 5, "\"pk.s\":[\"a\",\"b\"]", NULL), TR_SINK_APPLIED);
+    assert_string_equal(query(f, "SELECT count(*) FROM s"), "0");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         ON_A_FILE(a_renamed_key_keeps_its_rows),
         ON_A_FILE(no_row_is_left_out_for_a_new_key),
         ON_A_FILE(a_widened_key_keeps_older_rows),
+        ON_A_FILE(a_set_of_unknown_text_is_found_by_its_key),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

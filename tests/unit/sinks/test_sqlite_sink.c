@@ -65,6 +65,24 @@ static void values_keep_their_types(void **state)
                         "{\"k\":\"\\u00e9\"}|0.1real");
 }
 
+/* Events have the JSON document `null` and NULL in the same form; a column may have one of them. */
+static void a_json_null_is_no_null(void **state)
+{
+    struct fixture *f = *state;
+    struct harness *h = &f->h;
+    const struct tr_shape *shape = harness_shape(
+        h, "shop", "j", 1,
+        "[" ID ",{\"name\":\"must\",\"type\":\"text\",\"nullable\":false,\"refine\":\"json\"},"
+        "{\"name\":\"may\",\"type\":\"text\",\"nullable\":true,\"refine\":\"json\"}]",
+        "[\"id\"]");
+    struct tr_sink_table *t = harness_table(h, shape, NULL);
+    assert_int_equal(
+        harness_one(h, t, shape, 1, "\"pk.id\":1", "{\"id\":1,\"must\":null,\"may\":null}"),
+        TR_SINK_APPLIED);
+    assert_string_equal(query(f, "SELECT must || typeof(must) || typeof(may) FROM j"),
+                        "nulltextnull");
+}
+
 static void shapes_change(void **state)
 {
     struct fixture *f = *state;
@@ -616,6 +634,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         ON_A_FILE(versions_guard_rows),
         ON_A_FILE(values_keep_their_types),
+        ON_A_FILE(a_json_null_is_no_null),
         ON_A_FILE(shapes_change),
         ON_A_FILE(a_dropped_column_turns_null),
         ON_A_FILE(markers_raise_floors),
