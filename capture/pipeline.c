@@ -372,7 +372,7 @@ static int choose_start(struct pipeline *pipeline, struct tr_error *err)
 /* What is wrong with our orders is said before anybody is asked or anything is written. */
 static int check_orders(struct pipeline *pipeline, struct tr_error *err)
 {
-    int rc = tr_start_check_form(pipeline->orders->start, err);
+    int rc = tr_start_check_form(pipeline->orders->start, pipeline->orders->force_start, err);
     if (rc == 0)
         rc = tr_rules_parse(&pipeline->rules, pipeline->config->capture.tables, err);
     return rc != 0 ? rc : tr_schema_check_rules(pipeline->rules, err);

@@ -88,9 +88,13 @@ static int parse_position(struct tr_place *place, const char *where, struct tr_e
     return 0;
 }
 
-int tr_start_check_form(const char *where, struct tr_error *err)
+int tr_start_check_form(const char *where, bool force, struct tr_error *err)
 {
     struct tr_place place;
+    if (where == NULL && force)
+        return tr_error_set(err, TR_EUSAGE,
+                            "--force-start needs --start WHERE: without it capture goes on from "
+                            "the checkpoint");
     if (where == NULL || strcmp(where, "latest") == 0 || strcmp(where, "earliest") == 0)
         return 0;
     if (!is_gtid_set(where))

@@ -16,14 +16,12 @@ struct cause {
     const char *hint;
 };
 
-#define HINT_PURGED                                                                                \
-    "the binlog that we stand in is gone; start from another place with --force-start, or rebuild"
+#define HINT_PURGED "the binlog that we stand in is gone: " TR_PLACE_GIVE_UP
 
 static const struct cause dump_causes[] = {
     {"Could not find first log file name", TR_ESTATE, false, HINT_PURGED},
     {"could not find next log", TR_ESTATE, false,
-     "its binlogs were reset or purged while we read them; start from another place with "
-     "--force-start, and rebuild the stores"},
+     "its binlogs were reset or purged while we read them: " TR_PLACE_GIVE_UP},
     {"purged required", TR_ESTATE, false, HINT_PURGED},
     {"Could not find GTID state requested", TR_ESTATE, false, HINT_PURGED},
     {"truncated in the middle of event", TR_ESOURCE_RETRY, true, ""},

@@ -492,6 +492,9 @@ class Stream(tr.Case):
         self.assertGreaterEqual(self.checkpoint(pipe)["version"], before + 2**40)
         done = pipe.capture.run("run", "--start", "nonsense", "--force-start")
         self.assertEqual(done.returncode, 1, done.stderr)
+        done = pipe.capture.run("run", "--force-start", "--stop-at-end")
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertIn("--force-start needs --start WHERE", done.stderr)
 
     def test_lost_control_topic_is_refused(self):
         pipe, shop = self.running()
