@@ -131,18 +131,19 @@ int tr_reader_look(struct tr_reader *reader, struct tr_error *err)
     return rc;
 }
 
-/* Once a second: where the server is, and whether a statement has made a cascade that isn't logged.
- */
+/* Once a second: where the server is, and, unless a group is open, whether a statement has made a
+ * cascade that isn't logged. */
 static int now_and_then(struct tr_reader *reader, struct tr_error *err)
 {
-    if (tr_clock_mono_us() - reader->looked_us < LOOK_US)
-        return 0;
-    int rc = tr_reader_look(reader, err);
-    if (rc == 0 && reader->recheck_cascades) {
-        rc = tr_pipeline_check_cascades(reader->config, reader->source, reader->rules, err);
-        /* Asked again when the connection broke over it. */
-        reader->recheck_cascades = rc != 0;
-    }
+    int64_t now = tr_clock_mono_us();
+    int rc = now - reader->looked_us < LOOK_US ? 0 : tr_reader_look(reader, err);
+    bool due = now - reader->rechecked_us >= LOOK_US;
+    if (rc != 0 || !reader->recheck_cascades || reader->group.open || !due)
+        return rc;
+    reader->rechecked_us = now;
+    rc = tr_pipeline_check_cascades(reader->config, reader->source, reader->rules, err);
+    /* Asked again when the connection broke over it. */
+    reader->recheck_cascades = rc != 0;
     return rc;
 }
 
@@ -429,9 +430,10 @@ static int counted_event(struct tr_reader *reader, const struct tr_binlog_event 
     if (reader->discarding)
         return discard(reader, ev, err);
     int rc = dispatch(reader, ev, start, err);
-    if (rc == 0 && !reader->group.open)
-        rc = set_boundary(reader, ev, err);
-    return rc;
+    if (rc != 0)
+        return rc;
+    /* A large group takes long: how far behind we are is told meanwhile. */
+    return reader->group.open ? now_and_then(reader, err) : set_boundary(reader, ev, err);
 }
 
 int tr_reader_event(struct tr_reader *reader, const uint8_t *data, size_t length,

@@ -47,6 +47,50 @@ void tr_status_done(struct tr_status *status)
     pthread_mutex_destroy(&status->lock);
 }
 
+/* ---- how far behind ---------------------------------------------------------------------------
+ */
+
+struct lag {
+    bool known; /* bytes */
+    int64_t bytes;
+    double seconds;
+};
+
+/* Under the lock. */
+static struct lag lag_of(const struct tr_status *status)
+{
+    struct lag lag = {0};
+    const struct tr_place *place = &status->mark.place;
+    bool same_file = strcmp(place->file, status->head_file) == 0;
+    lag.known = status->has_mark && status->head_file[0] != '\0' &&
+                (same_file || status->behind_bytes >= 0);
+    if (same_file)
+        lag.bytes = (int64_t)status->head_offset - (int64_t)place->offset;
+    else
+        lag.bytes = status->behind_bytes + (int64_t)status->head_offset - (int64_t)place->offset;
+    /* The head is asked for once a second: we may well be past it. */
+    if (lag.bytes < 0)
+        lag.bytes = 0;
+    bool behind = !lag.known || lag.bytes > 0;
+    int64_t since_us = status->mark.ts * SECOND_US;
+    /* The last group is as old as the source was idle: what came since can't be older than this. */
+    if (since_us < status->at_head_us)
+        since_us = status->at_head_us;
+    if (behind && since_us > 0)
+        lag.seconds = (double)(tr_clock_wall_us() - since_us) / SECOND_US;
+    if (lag.seconds < 0)
+        lag.seconds = 0;
+    return lag;
+}
+
+/* Under the lock. */
+static void note_at_head(struct tr_status *status)
+{
+    struct lag lag = lag_of(status);
+    if (lag.known && lag.bytes == 0)
+        status->at_head_us = status->head_us;
+}
+
 /* ---- writers ----------------------------------------------------------------------------------
  */
 
@@ -77,6 +121,7 @@ void tr_status_mark(struct tr_status *status, const struct tr_mark *mark)
     pthread_mutex_lock(&status->lock);
     status->mark = *mark;
     status->has_mark = true;
+    note_at_head(status);
     pthread_mutex_unlock(&status->lock);
 }
 
@@ -88,6 +133,8 @@ void tr_status_head(struct tr_status *status, const char *file, uint64_t offset,
         snprintf(status->head_file, sizeof(status->head_file), "%s", file);
     status->head_offset = offset;
     status->behind_bytes = behind_bytes;
+    status->head_us = tr_clock_wall_us();
+    note_at_head(status);
     pthread_mutex_unlock(&status->lock);
 }
 
@@ -166,35 +213,6 @@ void tr_status_sample(struct tr_status *status)
 
 /* ---- readers ----------------------------------------------------------------------------------
  */
-
-struct lag {
-    bool known; /* bytes */
-    int64_t bytes;
-    double seconds;
-};
-
-/* Under the lock. */
-static struct lag lag_of(const struct tr_status *status)
-{
-    struct lag lag = {0};
-    const struct tr_place *place = &status->mark.place;
-    bool same_file = strcmp(place->file, status->head_file) == 0;
-    lag.known = status->has_mark && status->head_file[0] != '\0' &&
-                (same_file || status->behind_bytes >= 0);
-    if (same_file)
-        lag.bytes = (int64_t)status->head_offset - (int64_t)place->offset;
-    else
-        lag.bytes = status->behind_bytes + (int64_t)status->head_offset - (int64_t)place->offset;
-    /* The head is asked for once a second: we may well be past it. */
-    if (lag.bytes < 0)
-        lag.bytes = 0;
-    bool behind = !lag.known || lag.bytes > 0;
-    if (behind && status->mark.ts > 0)
-        lag.seconds = (double)(tr_clock_wall_us() - status->mark.ts * SECOND_US) / SECOND_US;
-    if (lag.seconds < 0)
-        lag.seconds = 0;
-    return lag;
-}
 
 static void write_position(struct tr_buf *out, const char *file, uint64_t offset)
 {

@@ -30,6 +30,8 @@ struct tr_status {
     bool has_mark;
     char head_file[256];
     uint64_t head_offset;
+    int64_t head_us;            /* wall clock, when the head was seen */
+    int64_t at_head_us;         /* all that was logged by then is behind us; 0 = not known */
     int64_t behind_bytes;       /* of the files between ours and the head's; -1 = not known */
     int64_t checkpoint_wall_us; /* 0 = none */
     bool has_checkpoints;       /* not with --output */

@@ -164,6 +164,24 @@ class Output(tr.Case):
                          [found[-1]["version"]])
         self.assertEqual(len({one["xid"] for one in found}), 1)
 
+    def test_lag_is_told_inside_a_large_group(self):
+        """Nobody reads what comes out, so that capture stands in the middle of the group."""
+        pipe, shop = self.make(capture={"hold_bytes": "64KiB", "batch_bytes": "16KiB"})
+        tr.sql(f"CREATE TABLE {shop}.a (id INT PRIMARY KEY, v VARCHAR(200))")
+        child = subprocess.Popen(
+            [pipe.capture.path(), "run", "--config", pipe.config, "--output", "stdout"],
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=pipe.folder)
+        pipe.capture.child = child
+        pipe.capture.wait_status(lambda status: status["state"] == "running", "running")
+        time.sleep(1.5)  # the head is looked at once a second
+        tr.sql(f"INSERT INTO {shop}.a SELECT seq, REPEAT('x', 150) FROM {shop}.seq_1_to_20000")
+        pipe.capture.wait_status(lambda status: status["lag"]["bytes"] > 20000 * 150, "its lag")
+        found = [json.loads(child.stdout.readline()) for _ in range(20000)]
+        self.assertEqual([one["data"]["id"] for one in found], list(range(1, 20001)))
+        pipe.capture.wait_status(lambda status: status["lag"]["bytes"] == 0, "no lag")
+        pipe.capture.stop()
+        child.stdout.close()
+
     def allocations(self, pipe, library, begin):
         done = pipe.capture.run("run", "--output", "file:/dev/null", "--stop-at-end", "--start",
                                 f"{begin[0]}:{begin[1]}", env={"LD_PRELOAD": str(library)})

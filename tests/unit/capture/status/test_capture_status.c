@@ -1,0 +1,107 @@
+/* What capture tells of itself. */
+#include "cmocka_all.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "clock.h"
+#include "status.h"
+
+#define HOUR_S 3600
+
+static struct tr_status status;
+static struct tr_buf out;
+
+static int set_up(void **state)
+{
+    struct tr_error err = {0};
+    (void)state;
+    tr_buf_init(&out, 1 << 20);
+    return tr_status_init(&status, "p", &err);
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    tr_status_done(&status);
+    tr_buf_done(&out);
+    return 0;
+}
+
+static void mark(const char *file, uint64_t offset, int64_t ts)
+{
+    struct tr_mark mark = {.place = {.offset = offset}, .ts = ts};
+    snprintf(mark.place.file, sizeof(mark.place.file), "%s", file);
+    tr_status_mark(&status, &mark);
+}
+
+static const char *text(void)
+{
+    tr_buf_append_char(&out, '\0');
+    assert_false(out.failed);
+    return out.data;
+}
+
+/* The number behind a name of the JSON. */
+static double number(const char *name)
+{
+    char quoted[64];
+    tr_buf_reset(&out);
+    tr_status_write(&status, true, &out);
+    snprintf(quoted, sizeof(quoted), "\"%s\":", name);
+    const char *at = strstr(text(), quoted);
+    assert_non_null(at);
+    return strtod(at + strlen(quoted), NULL);
+}
+
+/* ---- lag --------------------------------------------------------------------------------------
+ */
+
+static void test_lag_is_the_age_of_the_last_group(void **state)
+{
+    (void)state;
+    int64_t now = tr_clock_wall_us() / 1000000;
+    mark("bin.000001", 100, now - HOUR_S);
+    tr_status_head(&status, "bin.000001", 300, 0);
+    assert_true(number("bytes") == 200);
+    assert_in_range((int64_t)number("seconds"), HOUR_S - 1, HOUR_S + 60);
+    mark("bin.000001", 300, now);
+    assert_true(number("bytes") == 0);
+    assert_true(number("seconds") == 0);
+}
+
+/* The source was idle for an hour, and has logged something just now. */
+static void test_lag_does_not_count_the_time_at_the_head(void **state)
+{
+    (void)state;
+    mark("bin.000001", 100, tr_clock_wall_us() / 1000000 - HOUR_S);
+    tr_status_head(&status, "bin.000001", 100, 0);
+    assert_true(number("seconds") == 0);
+    tr_status_head(&status, "bin.000002", 300, 50);
+    assert_true(number("bytes") == 250);
+    assert_in_range((int64_t)number("seconds"), 0, 60);
+}
+
+/* The place reaches a head that was seen before it did. */
+static void test_reaching_the_head_counts_as_being_there(void **state)
+{
+    (void)state;
+    int64_t old = tr_clock_wall_us() / 1000000 - HOUR_S;
+    mark("bin.000001", 100, old);
+    tr_status_head(&status, "bin.000001", 200, 0);
+    mark("bin.000001", 200, old);
+    tr_status_head(&status, "bin.000001", 300, 0);
+    assert_in_range((int64_t)number("seconds"), 0, 60);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_lag_is_the_age_of_the_last_group, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_lag_does_not_count_the_time_at_the_head, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(test_reaching_the_head_counts_as_being_there, set_up,
+                                        tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
