@@ -10,6 +10,7 @@
 #include "json_writer.h"
 
 #define SECOND_US 1000000
+#define BEAT_MAX_US (90 * (int64_t)SECOND_US)
 
 int tr_status_init(struct tr_status *status, const char *pipeline, struct tr_error *err)
 {
@@ -287,9 +288,15 @@ static const char *state_of(const struct tr_status *status)
 }
 
 /* Under the lock. */
+static const char *trouble_of(const struct tr_status *status)
+{
+    return status->trouble[0] != '\0' ? status->trouble : status->kafka_trouble;
+}
+
+/* Under the lock. */
 static void write_state(const struct tr_status *status, struct tr_buf *out)
 {
-    const char *trouble = status->trouble[0] != '\0' ? status->trouble : status->kafka_trouble;
+    const char *trouble = trouble_of(status);
     TR_JSON_LITERAL(out, "{\"pipeline\":");
     tr_json_text(out, tr_slice_of(status->pipeline));
     tr_buf_printf(out, ",\"state\":\"%s\"", state_of(status));
@@ -327,10 +334,27 @@ void tr_status_write(struct tr_status *status, bool live, struct tr_buf *out)
     pthread_mutex_unlock(&status->lock);
 }
 
-bool tr_status_ready(struct tr_status *status)
+void tr_status_beat(struct tr_status *status)
+{
+    atomic_store(&status->beat_us, tr_clock_mono_us());
+}
+
+bool tr_status_alive(struct tr_status *status)
+{
+    int64_t beat = atomic_load(&status->beat_us);
+    return beat == 0 || tr_clock_mono_us() - beat < BEAT_MAX_US;
+}
+
+bool tr_status_ready(struct tr_status *status, struct tr_buf *out)
 {
     pthread_mutex_lock(&status->lock);
-    bool ready = strcmp(state_of(status), "running") == 0;
+    const char *state = state_of(status);
+    const char *trouble = trouble_of(status);
+    bool ready = strcmp(state, "running") == 0;
+    if (ready)
+        tr_buf_printf(out, "ok\n");
+    else
+        tr_buf_printf(out, "%s%s%s\n", state, trouble[0] == '\0' ? "" : ": ", trouble);
     pthread_mutex_unlock(&status->lock);
     return ready;
 }

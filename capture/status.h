@@ -8,6 +8,7 @@
 #define TR_CAPTURE_STATUS_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "mark.h"
 #include "metrics.h"
@@ -21,7 +22,8 @@ struct tr_status_table {
 };
 
 struct tr_status {
-    pthread_mutex_t lock; /* guards all below */
+    _Atomic int64_t beat_us; /* monotonic, of the publishing thread; 0 = it has not begun */
+    pthread_mutex_t lock;    /* guards all below */
     const char *pipeline;
     const char *state; /* a literal: "connecting", "running", "reconnecting", "stopping" */
     char trouble[300]; /* why it isn't running, "" otherwise */
@@ -62,8 +64,12 @@ struct tr_metric *tr_status_table(struct tr_status *status, struct tr_slice data
 void tr_status_sample(struct tr_status *status);
 /* The JSON of `status --json`, `live` = of the running process (else counters are null). */
 void tr_status_write(struct tr_status *status, bool live, struct tr_buf *out);
-/* Whether it reads the binlog right now, for /readyz. */
-bool tr_status_ready(struct tr_status *status);
+/* The publishing thread goes round, be it that it waits for a server. */
+void tr_status_beat(struct tr_status *status);
+/* Whether it went round in the last 90 s, for /healthz. Longer than any single call may take. */
+bool tr_status_alive(struct tr_status *status);
+/* Whether changes pass right now, for /readyz; `out` gets "ok", or the state and its trouble. */
+bool tr_status_ready(struct tr_status *status, struct tr_buf *out);
 /* Copies the gauges into the metrics, for /metrics. */
 void tr_status_gauges(struct tr_status *status);
 

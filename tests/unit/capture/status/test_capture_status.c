@@ -94,6 +94,42 @@ static void test_reaching_the_head_counts_as_being_there(void **state)
     assert_in_range((int64_t)number("seconds"), 0, 60);
 }
 
+/* ---- probes -----------------------------------------------------------------------------------
+ */
+
+static void test_a_publisher_that_stands_still_is_not_alive(void **state)
+{
+    (void)state;
+    assert_true(tr_status_alive(&status));
+    tr_status_beat(&status);
+    assert_true(tr_status_alive(&status));
+    atomic_store(&status.beat_us, tr_clock_mono_us() - 80 * (int64_t)1000000);
+    assert_true(tr_status_alive(&status));
+    atomic_store(&status.beat_us, tr_clock_mono_us() - 91 * (int64_t)1000000);
+    assert_false(tr_status_alive(&status));
+    tr_status_beat(&status);
+    assert_true(tr_status_alive(&status));
+}
+
+static void assert_ready(bool ready, const char *words)
+{
+    tr_buf_reset(&out);
+    assert_int_equal(tr_status_ready(&status, &out), ready);
+    assert_string_equal(text(), words);
+}
+
+static void test_readiness_says_what_is_waited_for(void **state)
+{
+    (void)state;
+    assert_ready(false, "connecting\n");
+    tr_status_state(&status, "running", "");
+    assert_ready(true, "ok\n");
+    tr_status_kafka(&status, "all brokers are down");
+    assert_ready(false, "waiting-for-kafka: all brokers are down\n");
+    tr_status_state(&status, "reconnecting", "no route to db1");
+    assert_ready(false, "reconnecting: no route to db1\n");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -102,6 +138,9 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_reaching_the_head_counts_as_being_there, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(test_a_publisher_that_stands_still_is_not_alive, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(test_readiness_says_what_is_waited_for, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
