@@ -494,7 +494,7 @@ static void wake_source(void *context)
 
 static int publish_batch(struct pipeline *pipeline, struct tr_batch *batch, struct tr_error *err)
 {
-    tr_metric_add(pipeline->status.groups_total, 1);
+    tr_metric_add(pipeline->status.batches_total, 1);
     tr_metric_add(pipeline->status.bytes_total, (int64_t)batch->text.length);
     if (pipeline->to_kafka)
         return tr_to_kafka_batch(&pipeline->kafka, batch, err);

@@ -26,7 +26,7 @@ int tr_status_init(struct tr_status *status, const char *pipeline, struct tr_err
     status->rows_total =
         tr_metrics_register(metrics, TR_METRIC_COUNTER, "tailrace_capture_rows_all_total", "",
                             "Row changes read of all captured tables");
-    status->groups_total =
+    status->batches_total =
         tr_metrics_register(metrics, TR_METRIC_COUNTER, "tailrace_capture_batches_total", "",
                             "Batches handed to Kafka or the file");
     status->bytes_total =
@@ -359,24 +359,45 @@ bool tr_status_ready(struct tr_status *status, struct tr_buf *out)
     return ready;
 }
 
+static void set_gauge(struct tr_status *status, const char *name, const char *help, int64_t value)
+{
+    tr_metric_set(tr_metrics_register(status->metrics, TR_METRIC_GAUGE, name, "", help), value);
+}
+
+/* Under the lock. */
+static void set_positions(struct tr_status *status)
+{
+    const struct tr_place *place = &status->mark.place;
+    struct lag lag = lag_of(status);
+    int64_t age_s = -1;
+    if (status->checkpoint_wall_us > 0)
+        age_s = (tr_clock_wall_us() - status->checkpoint_wall_us) / SECOND_US;
+    set_gauge(status, "tailrace_capture_lag_bytes",
+              "Binlog bytes between what is acknowledged and the head; -1 unknown",
+              lag.known ? lag.bytes : -1);
+    set_gauge(status, "tailrace_capture_lag_seconds",
+              "Time since the last acknowledged group was logged, or since the head was last "
+              "reached; 0 at the head",
+              (int64_t)lag.seconds);
+    set_gauge(status, "tailrace_capture_version", "Version up to which all is acknowledged",
+              tr_place_version(place, place->offset, 0));
+    set_gauge(status, "tailrace_capture_checkpoint_age_seconds",
+              "Time since the last acknowledged checkpoint; it is written when something has "
+              "changed; -1 without one",
+              age_s);
+}
+
 void tr_status_gauges(struct tr_status *status)
 {
-    struct tr_metrics *metrics = status->metrics;
     pthread_mutex_lock(&status->lock);
-    struct lag lag = lag_of(status);
-    int64_t version = tr_place_version(&status->mark.place, status->mark.place.offset, 0);
-    bool running = strcmp(status->state, "running") == 0;
+    set_positions(status);
+    set_gauge(status, "tailrace_capture_running",
+              "1 while changes pass: the binlog is read, and Kafka takes what is read",
+              strcmp(state_of(status), "running") == 0);
+    set_gauge(status, "tailrace_capture_kafka_trouble", "1 while something keeps Kafka away",
+              status->kafka_trouble[0] != '\0');
+    set_gauge(status, "tailrace_capture_needs_snapshot_tables",
+              "Tables whose old rows may have changed without row events",
+              status->needs == NULL ? 0 : tr_needs_count(status->needs));
     pthread_mutex_unlock(&status->lock);
-    tr_metric_set(tr_metrics_register(metrics, TR_METRIC_GAUGE, "tailrace_capture_lag_bytes", "",
-                                      "Binlog bytes between our position and the head; -1 unknown"),
-                  lag.known ? lag.bytes : -1);
-    tr_metric_set(tr_metrics_register(metrics, TR_METRIC_GAUGE, "tailrace_capture_lag_seconds", "",
-                                      "Age of the last group read, 0 at the head"),
-                  (int64_t)lag.seconds);
-    tr_metric_set(tr_metrics_register(metrics, TR_METRIC_GAUGE, "tailrace_capture_version", "",
-                                      "Version of the last group read"),
-                  version);
-    tr_metric_set(tr_metrics_register(metrics, TR_METRIC_GAUGE, "tailrace_capture_running", "",
-                                      "1 while the binlog is read"),
-                  running);
 }

@@ -43,7 +43,7 @@ struct tr_status {
     double rows_per_s;
     struct tr_needs *needs; /* may be NULL */
     struct tr_metrics *metrics;
-    struct tr_metric *rows_total, *groups_total, *bytes_total, *invalid_total, *reconnects_total;
+    struct tr_metric *rows_total, *batches_total, *bytes_total, *invalid_total, *reconnects_total;
 };
 
 int tr_status_init(struct tr_status *status, const char *pipeline,

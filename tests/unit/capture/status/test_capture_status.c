@@ -130,6 +130,46 @@ static void test_readiness_says_what_is_waited_for(void **state)
     assert_ready(false, "reconnecting: no route to db1\n");
 }
 
+/* ---- metrics ----------------------------------------------------------------------------------
+ */
+
+static int64_t metric(const char *name)
+{
+    char line[80];
+    tr_buf_reset(&out);
+    tr_status_gauges(&status);
+    tr_metrics_render(status.metrics, &out);
+    snprintf(line, sizeof(line), "\n%s ", name);
+    const char *at = strstr(text(), line);
+    assert_non_null(at);
+    return strtoll(at + strlen(line), NULL, 10);
+}
+
+static void test_gauges_follow_the_state(void **state)
+{
+    struct tr_needs needs;
+    struct tr_error err = {0};
+    (void)state;
+    tr_needs_init(&needs);
+    tr_status_needs(&status, &needs);
+    assert_int_equal(metric("tailrace_capture_running"), 0);
+    assert_int_equal(metric("tailrace_capture_checkpoint_age_seconds"), -1);
+    assert_int_equal(metric("tailrace_capture_needs_snapshot_tables"), 0);
+    tr_status_state(&status, "running", "");
+    tr_status_checkpoint(&status, tr_clock_wall_us() - 30 * (int64_t)1000000);
+    assert_int_equal(metric("tailrace_capture_running"), 1);
+    assert_int_equal(metric("tailrace_capture_kafka_trouble"), 0);
+    assert_in_range(metric("tailrace_capture_checkpoint_age_seconds"), 30, 60);
+    tr_status_kafka(&status, "all brokers are down");
+    assert_int_equal(
+        tr_needs_add(&needs, tr_slice_of("shop"), tr_slice_of("a"), 7, tr_slice_of("MODIFY"), &err),
+        0);
+    assert_int_equal(metric("tailrace_capture_running"), 0);
+    assert_int_equal(metric("tailrace_capture_kafka_trouble"), 1);
+    assert_int_equal(metric("tailrace_capture_needs_snapshot_tables"), 1);
+    tr_needs_done(&needs);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -141,6 +181,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_publisher_that_stands_still_is_not_alive, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_readiness_says_what_is_waited_for, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_gauges_follow_the_state, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
