@@ -589,7 +589,9 @@ static int run_threads(struct pipeline *pipeline, struct tr_error *err)
         *err = pipeline->reader_error;
         return pipeline->reader_result;
     }
-    const struct tr_place *place = &pipeline->reader.boundary.place;
+    /* Where the next start goes on. */
+    const struct tr_place *place =
+        pipeline->to_kafka ? &pipeline->kafka.acked.place : &pipeline->reader.boundary.place;
     tr_log(TR_LOG_INFO, "capture", "stopped", TR_STR("file", place->file),
            TR_INT("offset", place->offset),
            TR_INT("rows", tr_metric_get(pipeline->status.rows_total)), TR_END);
