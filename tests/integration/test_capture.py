@@ -564,8 +564,20 @@ class Stream(tr.Case):
                         f"tailrace.{pipe.name}.control", "-K", "\t"], check=True, timeout=30,
                        input=f'["checkpoint"]\t{json.dumps(value)}\n', text=True)
         done = pipe.capture.run("run", "--stop-at-end")
-        self.assertIn(done.returncode, (SOURCE, STATE), done.stderr)
+        self.assertEqual(done.returncode, STATE, done.stderr)
         self.assertIn("bin.999999", done.stderr)
+        self.assertIn("--start latest --force-start", done.stderr)
+        words = "binlog file bin.999999 of the checkpoint is no longer on "
+        done = pipe.capture.run("check")
+        self.assertEqual(done.returncode, STATE, done.stdout)
+        for part in (words, "--start latest --force-start", "rebuild the stores"):
+            self.assertIn(part, done.stderr)
+        for listen in (pipe.sections["capture"]["http"], None):
+            pipe.configure(capture={"http": listen})
+            status = json.loads(pipe.capture.run("status", "--json").stdout)
+            for part in (words, "--start latest --force-start", "rebuild the stores"):
+                self.assertIn(part, status["trouble"])
+            self.assertIsNone(status["lag"]["bytes"])
 
     def test_connection_that_is_killed_is_made_again(self):
         pipe, shop = self.running()
