@@ -297,8 +297,8 @@ int tr_source_check_place(struct tr_source *source, const char *file, uint64_t o
     bool truncated = false, is = true;
     rc = try_dump(source, file, offset, &truncated, &failed);
     /* From the middle of an event the server reads lengths that are none, and complains of many
-     * things: of a packet's size, of a damaged file. */
-    if (failed.native == TR_SERVER_MASTER_FATAL) {
+     * things: of a packet's size, of a damaged file; or it sends what is no event. */
+    if (failed.native == TR_SERVER_MASTER_FATAL || (rc == TR_ESOURCE && failed.native == 0)) {
         struct tr_error own = {0};
         int asked = tr_source_is_boundary(source, file, offset, &is, &own);
         if (truncated || asked != 0) {
