@@ -66,7 +66,10 @@ static int note_gtid(struct tr_reader_gtids *gtids, uint32_t domain, uint32_t se
     while (i < gtids->count && gtids->items[i].domain != domain)
         i++;
     if (i == TR_READER_DOMAINS_MAX)
-        return tr_error_set(err, TR_ESOURCE, "more than %d GTID domains are not supported",
+        return tr_error_set(err, TR_ESOURCE,
+                            "more than %d GTID domains are not supported: forget those that are "
+                            "not used any more (FLUSH BINARY LOGS DELETE_DOMAIN_ID=(…)), "
+                            "and " TR_PLACE_GIVE_UP,
                             TR_READER_DOMAINS_MAX);
     if (i == gtids->count)
         gtids->count++;
@@ -218,7 +221,7 @@ static int on_rotate(struct tr_reader *reader, const struct tr_binlog_event *ev,
     if (reader->discarding)
         return tr_error_set(err, TR_ESTATE,
                             "%s ends before offset %" PRIu64 ", which was read before: the source "
-                            "is another one, or its binlogs were reset",
+                            "is another one, or its binlogs were reset; " TR_PLACE_GIVE_UP,
                             reader->place.file, reader->boundary.place.offset);
     return tr_reader_next_file(reader, file, err);
 }
@@ -245,8 +248,7 @@ static int switched(const struct tr_reader *reader, const char *what, struct tr_
 {
     return tr_error_set(err, TR_ESTATE,
                         "%s at %s:%" PRIu64 " is not the one that was read before (%s): the source "
-                        "was switched or its binlogs were reset; go on with --start latest "
-                        "--force-start, and rebuild the stores",
+                        "was switched or its binlogs were reset; " TR_PLACE_GIVE_UP,
                         reader->boundary.place.file, reader->boundary.place.file,
                         reader->boundary.place.offset, what);
 }
@@ -350,7 +352,8 @@ static int unknown_event(const struct tr_binlog_event *ev, struct tr_error *err)
         return 0;
     return tr_error_set(err, TR_ESOURCE,
                         "an event of type %u, which this version doesn't know: it may hold "
-                        "changes, so it is not passed over",
+                        "changes, so it is not passed over; use a version that knows it, or go on "
+                        "behind it with --start FILE:POS --force-start and rebuild the stores",
                         ev->type);
 }
 

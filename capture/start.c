@@ -161,7 +161,6 @@ int tr_start_same_server(const struct tr_source *source, uint32_t server_id,
     return tr_error_set(
         err, TR_ESTATE,
         "%s is server %u, and %s:%" PRIu64 " is a position of server %u: the source "
-        "was switched; connect to that server, or go on with --start latest "
-        "--force-start and rebuild the stores",
+        "was switched; connect to that server, or " TR_PLACE_GIVE_UP,
         tr_source_endpoint(source), now, mark->place.file, mark->place.offset, server_id);
 }

@@ -552,6 +552,7 @@ class Stream(tr.Case):
             done = pipe.capture.run("run", "--stop-at-end")
             self.assertEqual(done.returncode, STATE, (change, done.stderr))
             self.assertIn("switched", done.stderr)
+            self.assertIn("--start latest --force-start", done.stderr)
 
     def test_purged_position_is_refused(self):
         pipe, shop = self.running()

@@ -238,6 +238,8 @@ static void test_what_errors_mean(void **state)
         assert_int_equal(code, want->code);
         assert_int_equal(truncated, want->truncated);
         assert_non_null(hint);
+        if (code == TR_ESTATE)
+            assert_non_null(strstr(hint, TR_PLACE_GIVE_UP));
     }
 }
 
