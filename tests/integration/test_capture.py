@@ -3,11 +3,13 @@
 
 import json
 import os
+import re
 import signal
 import struct
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import jsonschema
 
@@ -154,7 +156,32 @@ class Output(tr.Case):
         self.assertEqual([one["data"]["id"] for one in found], [1, 3, 7])
         self.assertEqual([one.get("commit", False) for one in found], [False, True, True])
 
-    def test_large_group_passes_in_flat_memory_and_is_whole(self):
+    def peak_kib(self, pipe, begin):
+        """The most memory that capture had while it read from there to the present end."""
+        pipe.capture.start("--output", "file:/dev/null", "--start", f"{begin[0]}:{begin[1]}")
+        pipe.wait_captured()
+        status = Path(f"/proc/{pipe.capture.child.pid}/status").read_text()
+        pipe.capture.stop()
+        return int(re.search(r"^VmHWM:\s+(\d+) kB", status, re.MULTILINE)[1])
+
+    def test_large_group_passes_in_flat_memory(self):
+        pipe, shop = self.make()
+        tr.sql(f"CREATE TABLE {shop}.a (id INT PRIMARY KEY, v VARCHAR(200))",
+               f"INSERT INTO {shop}.a SELECT seq, REPEAT('x', 150) FROM {shop}.seq_1_to_30000")
+        small = self.peak_kib(pipe, self.begin)
+        begin = tr.head()
+        tr.sql(f"INSERT INTO {shop}.a SELECT seq, REPEAT('x', 150) "
+               f"FROM {shop}.seq_30001_to_200000")
+        large = self.peak_kib(pipe, begin)
+        # That one which is held would be seen.
+        pipe.configure(capture={"hold_bytes": "1GiB"})
+        held = self.peak_kib(pipe, begin)
+        print(f"peak: {small} KiB with 30,000 rows, {large} with 170,000, {held} when held",
+              file=sys.stderr)
+        self.assertLess(large - small, 24 * 1024)
+        self.assertGreater(held - small, 24 * 1024)
+
+    def test_large_group_is_whole(self):
         pipe, shop = self.make(capture={"hold_bytes": "64KiB", "batch_bytes": "16KiB"})
         tr.sql(f"CREATE TABLE {shop}.a (id INT PRIMARY KEY, v VARCHAR(200))",
                f"INSERT INTO {shop}.a SELECT seq, REPEAT('x', 150) FROM {shop}.seq_1_to_20000")
