@@ -553,6 +553,24 @@ class Stream(tr.Case):
         self.assertIn("recover", done.stderr)
         self.assertIn(f"db.{shop}", done.stderr)
 
+    def test_topic_of_a_lost_control_is_refused_when_its_database_comes_back(self):
+        pipe, shop = self.running()
+        tr.sql(f"CREATE TABLE {shop}.a (id INT PRIMARY KEY)", f"INSERT INTO {shop}.a VALUES (1)",
+               f"DROP DATABASE {shop}")
+        pipe.wait_captured()
+        pipe.capture.stop()
+        held = topic(f"db.{shop}")
+        other = self.pipeline(stores=[])
+        other.configure(capture={"tables": [f"{shop}.*"]})
+        other.start_capture("latest")
+        other.capture.wait_status(lambda status: status["state"] == "running", "running")
+        tr.sql(f"CREATE DATABASE {shop}", f"CREATE TABLE {shop}.a (id INT PRIMARY KEY)",
+               f"INSERT INTO {shop}.a VALUES (1)")
+        self.assertEqual(other.capture.wait_exit(), STATE, other.capture.tail())
+        for words in ("recover", f"topic db.{shop} ", f"tailrace.{other.name}.control"):
+            self.assertIn(words, other.capture.tail(1))
+        self.assertEqual(topic(f"db.{shop}"), held)
+
     def test_newer_format_of_control_is_refused(self):
         pipe, _ = self.running()
         pipe.capture.stop()
