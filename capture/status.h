@@ -36,7 +36,6 @@ struct tr_status {
     int64_t at_head_us;         /* all that was logged by then is behind us; 0 = not known */
     int64_t behind_bytes;       /* of the files between ours and the head's; -1 = not known */
     int64_t checkpoint_wall_us; /* 0 = none */
-    bool has_checkpoints;       /* not with --output */
     struct tr_status_table *tables;
     uint32_t table_count, table_capacity;
     int64_t rows_at, rows_then; /* a sample for rows_per_s: time, sum */

@@ -83,7 +83,6 @@ int tr_binlog_gtid_read(struct tr_binlog_gtid *gtid, const struct tr_binlog_even
 
 struct tr_binlog_query {
     uint32_t thread_id;
-    uint16_t error_code;
     /* The session has used temporary tables: set for every statement on one, but also for DROP
      * TABLE always, and for what follows one in a stored procedure. */
     bool used_temporary;
@@ -151,7 +150,6 @@ enum tr_rows_kind { TR_ROWS_INSERT, TR_ROWS_UPDATE, TR_ROWS_DELETE };
 struct tr_binlog_rows {
     enum tr_rows_kind kind;
     uint64_t table_id;
-    bool statement_end;
     uint32_t column_count;
     const uint8_t *present;       /* bitmap: columns in the (before) image */
     const uint8_t *present_after; /* UPDATE only */

@@ -133,7 +133,7 @@ static void read_query_head(struct tr_binlog_query *query, const struct tr_binlo
     query->thread_id = cursor_u32(cursor);
     cursor_take(cursor, 4);
     uint8_t database_length = cursor_u8(cursor);
-    query->error_code = cursor_u16(cursor);
+    cursor_take(cursor, 2);
     uint16_t status_length = cursor_u16(cursor);
     cursor_take(cursor, more);
     cursor_take(cursor, status_length);

@@ -14,7 +14,6 @@
 #include "compress.h"
 
 #define HEADER_BYTES 19
-#define FLAG_STATEMENT_END 1u
 
 static bool kind_of(uint8_t type, enum tr_rows_kind *kind, bool *v2, bool *compressed)
 {
@@ -65,7 +64,7 @@ int tr_binlog_rows_open(struct tr_binlog_rows *rows, const struct tr_binlog_even
     if (!kind_of(event->type, &rows->kind, &v2, &compressed))
         return tr_error_set(err, TR_EBUG, "event type %u holds no rows", event->type);
     rows->table_id = cursor_uint(&cursor, 6);
-    rows->statement_end = (cursor_u16(&cursor) & FLAG_STATEMENT_END) != 0;
+    cursor_take(&cursor, 2);
     if (v2) {
         uint16_t extra = cursor_u16(&cursor);
         cursor_take(&cursor, extra < 2 ? UINT64_MAX : extra - 2u);

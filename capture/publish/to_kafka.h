@@ -66,7 +66,7 @@ void tr_to_kafka_close(struct tr_to_kafka *to);
 /* Reads control to its end, and takes over its topics. */
 int tr_to_kafka_read_control(struct tr_to_kafka *to, struct tr_control *control,
                              struct tr_error *err) TR_MUST_CHECK;
-/* TR_ESTATE naming the topic when one of the names holds records. */
+/* TR_ESTATE naming the topic when it holds records. */
 int tr_to_kafka_check_empty(struct tr_to_kafka *to, const char *topic,
                             struct tr_error *err) TR_MUST_CHECK;
 
