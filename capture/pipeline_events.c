@@ -2,7 +2,6 @@
  * reader.h. */
 #include <inttypes.h>
 #include <stdio.h>
-#include <zlib.h>
 
 #include "clock.h"
 #include "pipeline.h"
@@ -18,9 +17,6 @@ enum {
 #define FLAG_ARTIFICIAL 0x20
 #define FLAG_IGNORABLE 0x80
 #define LOOK_US 1000000
-/* | u16 version | 50 bytes server version | u32 created |: set for a server's first file only, and
- * blanked when the event is sent in the middle of a file. */
-#define FORMAT_CREATED_AT 52
 
 /* ---- batches -------------------------------------------------------------------------------- */
 
@@ -91,30 +87,15 @@ static void write_gtids(const struct tr_reader_gtids *gtids, char *out, size_t s
     }
 }
 
-static uint64_t load_le(const uint8_t *data, size_t bytes)
-{
-    uint64_t value = 0;
-    for (size_t i = 0; i < bytes; i++)
-        value |= (uint64_t)data[i] << (8 * i);
-    return value;
-}
-
-/* | u32 count, the upper 4 bits flags | count of (u32 domain | u32 server id | u64 sequence) |: all
- * that came before this file, a domain's newest entry last. */
 static int on_gtid_list(struct tr_reader *reader, const struct tr_binlog_event *ev,
                         struct tr_error *err)
 {
-    if (ev->body_length < 4)
-        return 0;
-    uint64_t count = load_le(ev->body, 4) & 0x0fffffff;
-    for (uint64_t i = 0; i < count && 4 + (i + 1) * 16 <= ev->body_length; i++) {
-        const uint8_t *item = ev->body + 4 + i * 16;
-        int rc = note_gtid(&reader->gtids, (uint32_t)load_le(item, 4),
-                           (uint32_t)load_le(item + 4, 4), load_le(item + 8, 8), err);
-        if (rc != 0)
-            return rc;
-    }
-    return 0;
+    struct tr_binlog_gtid_list list;
+    struct tr_binlog_gtid gtid;
+    int rc = tr_binlog_gtid_list_open(&list, ev, err);
+    while (rc == 0 && tr_binlog_gtid_list_next(&list, &gtid))
+        rc = note_gtid(&reader->gtids, gtid.domain, gtid.server_id, gtid.sequence, err);
+    return rc;
 }
 
 /* ---- boundaries -------------------------------------------------------------------------------
@@ -229,21 +210,6 @@ static int on_rotate(struct tr_reader *reader, const struct tr_binlog_event *ev,
 /* ---- what identifies a file -------------------------------------------------------------------
  */
 
-/* CRC32 of what never changes of a format description: not the in-use flag, log_pos and `created`,
- * which differ between an open and a closed file and between a dump from its start and from later.
- */
-static uint32_t format_crc(const struct tr_binlog_event *ev)
-{
-    uint32_t head[4] = {ev->timestamp, ev->type, ev->server_id, ev->length};
-    uLong crc = crc32(0, (const Bytef *)head, sizeof(head));
-    size_t before = ev->body_length < FORMAT_CREATED_AT ? ev->body_length : FORMAT_CREATED_AT;
-    crc = crc32(crc, ev->body, (uInt)before);
-    if (ev->body_length > FORMAT_CREATED_AT + 4)
-        crc = crc32(crc, ev->body + FORMAT_CREATED_AT + 4,
-                    (uInt)(ev->body_length - FORMAT_CREATED_AT - 4));
-    return (uint32_t)crc;
-}
-
 static int switched(const struct tr_reader *reader, const char *what, struct tr_error *err)
 {
     return tr_error_set(err, TR_ESTATE,
@@ -260,9 +226,9 @@ static int on_format(struct tr_reader *reader, const struct tr_binlog_event *ev,
     if (rc != 0)
         return rc;
     reader->file_stamp = ev->timestamp;
-    reader->file_crc = format_crc(ev);
+    reader->file_crc = reader->format.identity;
     /* The server has started here: sessions and their temporary tables are gone. */
-    if (ev->body_length >= FORMAT_CREATED_AT + 4 && load_le(ev->body + FORMAT_CREATED_AT, 4) != 0) {
+    if (reader->format.created != 0) {
         memset(reader->temporaries, 0, sizeof(reader->temporaries));
         reader->threads_known_from = 0;
     }
