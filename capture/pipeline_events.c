@@ -103,15 +103,17 @@ static int on_gtid_list(struct tr_reader *reader, const struct tr_binlog_event *
 
 int tr_reader_look(struct tr_reader *reader, struct tr_error *err)
 {
-    char file[256], gtid[TR_GTID_SET_BYTES];
+    char file[256], from[256], gtid[TR_GTID_SET_BYTES];
     uint64_t offset;
     reader->looked_us = tr_clock_mono_us();
     int rc = tr_source_head(reader->source, file, &offset, gtid, err);
     int64_t between = 0;
-    if (rc == 0 && strcmp(reader->place.file, file) != 0)
-        rc = tr_source_bytes_between(reader->source, reader->place.file, file, &between, err);
+    /* What is acknowledged may lie in an earlier file than what is read. */
+    tr_status_file(reader->status, from);
+    if (rc == 0 && strcmp(from, file) != 0)
+        rc = tr_source_bytes_between(reader->source, from, file, &between, err);
     if (rc == 0)
-        tr_status_head(reader->status, file, offset, between);
+        tr_status_head(reader->status, file, offset, from, between);
     return rc;
 }
 
@@ -383,11 +385,14 @@ static int dispatch(struct tr_reader *reader, const struct tr_binlog_event *ev, 
 /* Heartbeats are sent only when there is nothing else to send: we are at the head. */
 static int on_heartbeat(struct tr_reader *reader, struct tr_error *err)
 {
-    tr_status_head(reader->status, reader->place.file, reader->place.offset, 0);
+    const struct tr_place *place = &reader->place;
+    char from[256];
+    tr_status_file(reader->status, from);
+    bool same_file = strcmp(from, place->file) == 0;
+    if (same_file)
+        tr_status_head(reader->status, place->file, place->offset, from, 0);
     reader->done = end_reached(reader);
-    if (!reader->recheck_cascades)
-        return 0;
-    return now_and_then(reader, err);
+    return same_file && !reader->recheck_cascades ? 0 : now_and_then(reader, err);
 }
 
 static int counted_event(struct tr_reader *reader, const struct tr_binlog_event *ev, uint64_t start,

@@ -63,8 +63,8 @@ static struct lag lag_of(const struct tr_status *status)
     struct lag lag = {0};
     const struct tr_place *place = &status->mark.place;
     bool same_file = strcmp(place->file, status->head_file) == 0;
-    lag.known = status->has_mark && status->head_file[0] != '\0' &&
-                (same_file || status->behind_bytes >= 0);
+    bool way_known = status->behind_bytes >= 0 && strcmp(place->file, status->behind_file) == 0;
+    lag.known = status->has_mark && status->head_file[0] != '\0' && (same_file || way_known);
     if (same_file)
         lag.bytes = (int64_t)status->head_offset - (int64_t)place->offset;
     else
@@ -117,19 +117,43 @@ void tr_status_needs(struct tr_status *status, struct tr_needs *needs)
     pthread_mutex_unlock(&status->lock);
 }
 
+/* Under the lock: the mark goes on to another file, and the head isn't asked for at once. */
+static void change_file(struct tr_status *status, const struct tr_place *to)
+{
+    const struct tr_place *from = &status->mark.place;
+    if (strcmp(from->file, status->head_file) == 0) {
+        /* The head is no longer where it was seen: it is where we are, or behind that. */
+        memcpy(status->head_file, to->file, sizeof(status->head_file));
+        status->head_offset = to->offset;
+    } else if (strcmp(from->file, status->behind_file) == 0 && status->behind_bytes >= 0) {
+        status->behind_bytes -= (int64_t)from->offset;
+        memcpy(status->behind_file, to->file, sizeof(status->behind_file));
+    }
+}
+
 void tr_status_mark(struct tr_status *status, const struct tr_mark *mark)
 {
     pthread_mutex_lock(&status->lock);
+    if (status->has_mark && strcmp(status->mark.place.file, mark->place.file) != 0)
+        change_file(status, &mark->place);
     status->mark = *mark;
     status->has_mark = true;
     note_at_head(status);
     pthread_mutex_unlock(&status->lock);
 }
 
-void tr_status_head(struct tr_status *status, const char *file, uint64_t offset,
+void tr_status_file(struct tr_status *status, char file[256])
+{
+    pthread_mutex_lock(&status->lock);
+    memcpy(file, status->mark.place.file, sizeof(status->mark.place.file));
+    pthread_mutex_unlock(&status->lock);
+}
+
+void tr_status_head(struct tr_status *status, const char *file, uint64_t offset, const char *from,
                     int64_t behind_bytes)
 {
     pthread_mutex_lock(&status->lock);
+    snprintf(status->behind_file, sizeof(status->behind_file), "%s", from);
     if (file != status->head_file)
         snprintf(status->head_file, sizeof(status->head_file), "%s", file);
     status->head_offset = offset;

@@ -34,7 +34,8 @@ struct tr_status {
     uint64_t head_offset;
     int64_t head_us;            /* wall clock, when the head was seen */
     int64_t at_head_us;         /* all that was logged by then is behind us; 0 = not known */
-    int64_t behind_bytes;       /* of the files between ours and the head's; -1 = not known */
+    int64_t behind_bytes;       /* of the files from behind_file to the head's; -1 = not known */
+    char behind_file[256];      /* ours, unless it has just changed */
     int64_t checkpoint_wall_us; /* 0 = none */
     struct tr_status_table *tables;
     uint32_t table_count, table_capacity;
@@ -53,7 +54,10 @@ void tr_status_state(struct tr_status *status, const char *state, const char *tr
 void tr_status_kafka(struct tr_status *status, const char *trouble);
 void tr_status_needs(struct tr_status *status, struct tr_needs *needs);
 void tr_status_mark(struct tr_status *status, const struct tr_mark *mark);
-void tr_status_head(struct tr_status *status, const char *file, uint64_t offset,
+/* The file that the mark is in, "" = none yet. */
+void tr_status_file(struct tr_status *status, char file[256]);
+/* The server's head, and the bytes of the files from `from` up to the head's, -1 = not known. */
+void tr_status_head(struct tr_status *status, const char *file, uint64_t offset, const char *from,
                     int64_t behind_bytes);
 void tr_status_checkpoint(struct tr_status *status, int64_t wall_us);
 /* The counter of a table's rows. */

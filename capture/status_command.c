@@ -123,7 +123,7 @@ static void look_at_source(struct offline *offline, const struct tr_capture *con
     if (rc == 0 && offline->status.has_mark && strcmp(ours, file) != 0)
         rc = tr_source_bytes_between(source, ours, file, &between, &err);
     if (rc == 0)
-        tr_status_head(&offline->status, file, offset, between);
+        tr_status_head(&offline->status, file, offset, ours, between);
     if (rc == 0 && between < 0)
         rc = tr_source_check_file(source, ours, &err);
     if (rc != 0)

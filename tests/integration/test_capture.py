@@ -209,6 +209,28 @@ class Output(tr.Case):
         pipe.capture.stop()
         child.stdout.close()
 
+    def test_lag_counts_from_the_file_that_is_acknowledged(self):
+        """What is read is at the head already, in the next file; nobody takes it."""
+        pipe, shop = self.make()
+        tr.sql(f"CREATE TABLE {shop}.a (id INT PRIMARY KEY, v VARCHAR(200))")
+        child = subprocess.Popen(
+            [pipe.capture.path(), "run", "--config", pipe.config, "--output", "stdout"],
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=pipe.folder)
+        pipe.capture.child = child
+        pipe.capture.wait_status(lambda status: status["state"] == "running", "running")
+        tr.sql(*[f"INSERT INTO {shop}.a VALUES ({n}, REPEAT('x', 150))" for n in range(400)])
+        tr.sql("FLUSH BINARY LOGS", f"INSERT INTO {shop}.a VALUES (400, 'behind it')")
+        end = tr.head()
+        status = pipe.capture.wait_status(
+            lambda status: tr.parse_position(status["head"]["position"]) >= end, "the head")
+        self.assertNotEqual(tr.parse_position(status["position"])[0], end[0])
+        self.assertGreater(status["lag"]["bytes"], 200 * 150)
+        found = [json.loads(child.stdout.readline()) for _ in range(401)]
+        self.assertEqual([one["data"]["id"] for one in found], list(range(401)))
+        pipe.capture.wait_status(lambda status: status["lag"]["bytes"] == 0, "no lag")
+        pipe.capture.stop()
+        child.stdout.close()
+
     def allocations(self, pipe, library, begin):
         done = pipe.capture.run("run", "--output", "file:/dev/null", "--stop-at-end", "--start",
                                 f"{begin[0]}:{begin[1]}", env={"LD_PRELOAD": str(library)})

@@ -35,6 +35,11 @@ static void mark(const char *file, uint64_t offset, int64_t ts)
     tr_status_mark(&status, &mark);
 }
 
+static void head(const char *file, uint64_t offset, const char *from, int64_t behind)
+{
+    tr_status_head(&status, file, offset, from, behind);
+}
+
 static const char *text(void)
 {
     tr_buf_append_char(&out, '\0');
@@ -62,7 +67,7 @@ static void test_lag_is_the_age_of_the_last_group(void **state)
     (void)state;
     int64_t now = tr_clock_wall_us() / 1000000;
     mark("bin.000001", 100, now - HOUR_S);
-    tr_status_head(&status, "bin.000001", 300, 0);
+    head("bin.000001", 300, "bin.000001", 0);
     assert_true(number("bytes") == 200);
     assert_in_range((int64_t)number("seconds"), HOUR_S - 1, HOUR_S + 60);
     mark("bin.000001", 300, now);
@@ -75,10 +80,10 @@ static void test_lag_does_not_count_the_time_at_the_head(void **state)
 {
     (void)state;
     mark("bin.000001", 100, tr_clock_wall_us() / 1000000 - HOUR_S);
-    tr_status_head(&status, "bin.000001", 100, 0);
+    head("bin.000001", 100, "bin.000001", 0);
     assert_true(number("seconds") == 0);
-    tr_status_head(&status, "bin.000002", 300, 50);
-    assert_true(number("bytes") == 250);
+    head("bin.000002", 300, "bin.000001", 150);
+    assert_true(number("bytes") == 350);
     assert_in_range((int64_t)number("seconds"), 0, 60);
 }
 
@@ -88,10 +93,44 @@ static void test_reaching_the_head_counts_as_being_there(void **state)
     (void)state;
     int64_t old = tr_clock_wall_us() / 1000000 - HOUR_S;
     mark("bin.000001", 100, old);
-    tr_status_head(&status, "bin.000001", 200, 0);
+    head("bin.000001", 200, "bin.000001", 0);
     mark("bin.000001", 200, old);
-    tr_status_head(&status, "bin.000001", 300, 0);
+    head("bin.000001", 300, "bin.000001", 0);
     assert_in_range((int64_t)number("seconds"), 0, 60);
+}
+
+/* The first file has 1,100 bytes, the second 2,200; what is read is in the last one already. */
+static void test_lag_goes_over_the_ends_of_files(void **state)
+{
+    (void)state;
+    mark("bin.000001", 1000, 0);
+    head("bin.000003", 500, "bin.000001", 3300);
+    assert_true(number("bytes") == 2800);
+    mark("bin.000001", 1100, 0);
+    assert_true(number("bytes") == 2700);
+    mark("bin.000002", 200, 0);
+    assert_true(number("bytes") == 2500);
+    mark("bin.000003", 400, 0);
+    assert_true(number("bytes") == 100);
+    /* Past the head, as it was seen. */
+    mark("bin.000004", 300, 0);
+    assert_true(number("bytes") == 0);
+    head("bin.000004", 400, "bin.000004", 0);
+    assert_true(number("bytes") == 100);
+}
+
+static void test_lag_is_not_known_without_the_way_to_the_head(void **state)
+{
+    (void)state;
+    mark("bin.000001", 1000, 0);
+    head("bin.000003", 500, "bin.000001", -1);
+    tr_buf_reset(&out);
+    tr_status_write(&status, true, &out);
+    assert_non_null(strstr(text(), "\"bytes\":null"));
+    mark("bin.000002", 200, 0);
+    tr_buf_reset(&out);
+    tr_status_write(&status, true, &out);
+    assert_non_null(strstr(text(), "\"bytes\":null"));
 }
 
 /* ---- probes -----------------------------------------------------------------------------------
@@ -177,6 +216,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_lag_does_not_count_the_time_at_the_head, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_reaching_the_head_counts_as_being_there, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(test_lag_goes_over_the_ends_of_files, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_lag_is_not_known_without_the_way_to_the_head, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_a_publisher_that_stands_still_is_not_alive, set_up,
                                         tear_down),
