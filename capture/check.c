@@ -8,7 +8,10 @@
 #include "kafka.h"
 #include "pipeline.h"
 #include "schema.h"
+#include "start.h"
 #include "to_kafka.h"
+
+#define READ_MS 10000
 
 struct check {
     const struct tr_capture *config;
@@ -164,6 +167,50 @@ static void nothing_delivered(void *context, void *opaque, int code, const char 
     (void)text;
 }
 
+static int take_control(void *context, const struct tr_kafka_message *message, struct tr_error *err)
+{
+    return tr_control_take(context, message->key, message->value, message->tombstone, err);
+}
+
+static int read_control(struct check *check, const char *topic, struct tr_control *control,
+                        struct tr_error *err)
+{
+    struct tr_kafka_reader *reader = NULL;
+    int rc =
+        tr_kafka_reader_new(&reader, check->config->kafka, "tailrace-capture-check", topic, err);
+    if (rc == 0)
+        rc = tr_kafka_reader_read(reader, READ_MS, true, take_control, control, err);
+    tr_kafka_reader_free(reader);
+    return rc < 0 ? rc : 0;
+}
+
+/* Whether the next start can go on: what would stop it is told while there is time. */
+static int check_checkpoint(struct check *check, const struct tr_checkpoint *checkpoint,
+                            struct tr_error *err)
+{
+    struct tr_start start;
+    int rc = tr_start_choose(&start, check->source, checkpoint, NULL, false, err);
+    if (rc == 0)
+        rc = tr_start_same_server(check->source, start.server_id, &start.mark, err);
+    if (rc == 0)
+        rc = tr_source_check_file(check->source, checkpoint->file, err);
+    if (rc == 0)
+        printf("ok: checkpoint %s:%" PRIu64 "\n", checkpoint->file, checkpoint->offset);
+    return rc;
+}
+
+static int check_control(struct check *check, const char *topic, struct tr_error *err)
+{
+    struct tr_control *control = NULL;
+    int rc = tr_control_new(&control, err);
+    if (rc == 0)
+        rc = read_control(check, topic, control, err);
+    if (rc == 0 && tr_control_checkpoint(control) != NULL)
+        rc = check_checkpoint(check, tr_control_checkpoint(control), err);
+    tr_control_free(control);
+    return rc;
+}
+
 static int check_kafka(struct check *check, struct tr_error *err)
 {
     const struct tr_kafka_producer_config config = {
@@ -184,6 +231,8 @@ static int check_kafka(struct check *check, struct tr_error *err)
     printf("ok: kafka; control topic %s %s\n", control,
            info.exists ? "exists" : "is not there yet");
     rc = tr_to_kafka_check_control(control, &info, err);
+    if (rc == 0 && info.exists)
+        rc = check_control(check, control, err);
     return rc != 0 ? rc : tr_source_each_table(check->source, check_topic, check, err);
 }
 

@@ -34,12 +34,13 @@ int tr_group_begin(struct tr_group *group, int64_t xid, uint64_t position, bool 
     if (group->open)
         return tr_error_set(err, TR_ESOURCE,
                             "a transaction begins before the one that began at offset %" PRIu64
-                            " has ended: this binlog is not understood",
+                            " has ended: this binlog is not understood; " TR_PLACE_GIVE_UP,
                             group->opened);
     if (group->out > 0 && group->out_xid != xid)
         return tr_error_set(err, TR_ESTATE,
                             "the transaction with xid %" PRId64 ", of which %" PRIu64 " rows were "
-                            "published, is no longer in the binlog: the source is another one",
+                            "published, is no longer in the binlog: the source is another "
+                            "one; " TR_PLACE_GIVE_UP,
                             group->out_xid, group->out);
     group->open = true;
     group->standalone = standalone;
@@ -173,7 +174,8 @@ int tr_group_compare(struct tr_group *group, struct tr_batch *batch, struct tr_b
         return 0;
     return tr_error_set(err, TR_ESTATE,
                         "the row with version %" PRId64 " of the transaction at offset %" PRIu64
-                        " is not the one that was published before: the source is another one",
+                        " is not the one that was published before: the source is another "
+                        "one; " TR_PLACE_GIVE_UP,
                         group->out_at, group->opened);
 }
 
@@ -255,7 +257,7 @@ int tr_group_commit(struct tr_group *group, int64_t version, struct tr_batch *ba
         return tr_error_set(err, TR_ESTATE,
                             "the transaction at offset %" PRIu64 " ends at version %" PRId64
                             ", and a row of version %" PRId64
-                            " of it was published: the source is another one",
+                            " of it was published: the source is another one; " TR_PLACE_GIVE_UP,
                             group->opened, version, group->out_at);
     struct tr_record *last = tr_batch_last_row(batch, group->start.records);
     int rc = last == NULL ? 0 : mark_commit(batch, last, err);

@@ -47,7 +47,7 @@ static int run_status(const struct tr_app_run *run, struct tr_error *err)
 
 static const struct tr_app_flag run_flags[] = {
     {"start", "WHERE", "at a first start: latest (default), earliest, FILE:POS or a GTID set"},
-    {"force-start", NULL, "use --start although there is a checkpoint; versions jump"},
+    {"force-start", NULL, "with --start, although there is a checkpoint; versions jump"},
     {"stop-at-end", NULL, "stop at what is the end of the binlog now"},
     {"output", "WHERE", "stdout or file:PATH instead of Kafka: events, one a line"},
     {0},

@@ -44,6 +44,7 @@ struct pipeline {
     struct tr_error reader_error;
     atomic_bool reader_failed; /* for good: nothing more comes, and the process is to end */
     int reader_result;
+    bool publishing;      /* the start, which may take long, is over */
     int64_t shown;        /* version of the position that status has */
     bool in_trouble;      /* Kafka; as status has it */
     int64_t stop_seen_us; /* when the publishing thread first saw the end; 0 = not yet */
@@ -178,16 +179,14 @@ static int serve_metrics(void *context, struct tr_buf *out)
 
 static int serve_health(void *context, struct tr_buf *out)
 {
-    (void)context;
-    tr_buf_printf(out, "ok\n");
-    return 200;
+    bool alive = tr_status_alive(context);
+    tr_buf_printf(out, "%s\n", alive ? "ok" : "the publishing thread stands still");
+    return alive ? 200 : 503;
 }
 
 static int serve_ready(void *context, struct tr_buf *out)
 {
-    bool ready = tr_status_ready(context);
-    tr_buf_printf(out, ready ? "ok\n" : "not reading\n");
-    return ready ? 200 : 503;
+    return tr_status_ready(context, out) ? 200 : 503;
 }
 
 static int start_http(struct pipeline *pipeline, struct tr_error *err)
@@ -230,6 +229,8 @@ static bool give_up(void *context)
 {
     struct pipeline *pipeline = context;
     say_trouble(pipeline);
+    if (pipeline->publishing)
+        tr_status_beat(&pipeline->status);
     if (!tr_app_stopping() && !atomic_load(&pipeline->reader_failed))
         return false;
     int64_t now = tr_clock_mono_us();
@@ -372,7 +373,7 @@ static int choose_start(struct pipeline *pipeline, struct tr_error *err)
 /* What is wrong with our orders is said before anybody is asked or anything is written. */
 static int check_orders(struct pipeline *pipeline, struct tr_error *err)
 {
-    int rc = tr_start_check_form(pipeline->orders->start, err);
+    int rc = tr_start_check_form(pipeline->orders->start, pipeline->orders->force_start, err);
     if (rc == 0)
         rc = tr_rules_parse(&pipeline->rules, pipeline->config->capture.tables, err);
     return rc != 0 ? rc : tr_schema_check_rules(pipeline->rules, err);
@@ -493,7 +494,7 @@ static void wake_source(void *context)
 
 static int publish_batch(struct pipeline *pipeline, struct tr_batch *batch, struct tr_error *err)
 {
-    tr_metric_add(pipeline->status.groups_total, 1);
+    tr_metric_add(pipeline->status.batches_total, 1);
     tr_metric_add(pipeline->status.bytes_total, (int64_t)batch->text.length);
     if (pipeline->to_kafka)
         return tr_to_kafka_batch(&pipeline->kafka, batch, err);
@@ -530,7 +531,9 @@ static int serve_kafka(struct pipeline *pipeline, struct tr_error *err)
 static int publish(struct pipeline *pipeline, struct tr_error *err)
 {
     int rc = 0;
+    pipeline->publishing = true;
     while (rc == 0) {
+        tr_status_beat(&pipeline->status);
         bool busy = pipeline->to_kafka && tr_to_kafka_busy(&pipeline->kafka);
         struct tr_batch *batch = tr_handover_take(pipeline->handover, busy ? BUSY_MS : IDLE_MS);
         if (batch == NULL && tr_handover_finished(pipeline->handover))
@@ -586,7 +589,9 @@ static int run_threads(struct pipeline *pipeline, struct tr_error *err)
         *err = pipeline->reader_error;
         return pipeline->reader_result;
     }
-    const struct tr_place *place = &pipeline->reader.boundary.place;
+    /* Where the next start goes on. */
+    const struct tr_place *place =
+        pipeline->to_kafka ? &pipeline->kafka.acked.place : &pipeline->reader.boundary.place;
     tr_log(TR_LOG_INFO, "capture", "stopped", TR_STR("file", place->file),
            TR_INT("offset", place->offset),
            TR_INT("rows", tr_metric_get(pipeline->status.rows_total)), TR_END);

@@ -2,7 +2,6 @@
  * reader.h. */
 #include <inttypes.h>
 #include <stdio.h>
-#include <zlib.h>
 
 #include "clock.h"
 #include "pipeline.h"
@@ -18,9 +17,6 @@ enum {
 #define FLAG_ARTIFICIAL 0x20
 #define FLAG_IGNORABLE 0x80
 #define LOOK_US 1000000
-/* | u16 version | 50 bytes server version | u32 created |: set for a server's first file only, and
- * blanked when the event is sent in the middle of a file. */
-#define FORMAT_CREATED_AT 52
 
 /* ---- batches -------------------------------------------------------------------------------- */
 
@@ -66,7 +62,10 @@ static int note_gtid(struct tr_reader_gtids *gtids, uint32_t domain, uint32_t se
     while (i < gtids->count && gtids->items[i].domain != domain)
         i++;
     if (i == TR_READER_DOMAINS_MAX)
-        return tr_error_set(err, TR_ESOURCE, "more than %d GTID domains are not supported",
+        return tr_error_set(err, TR_ESOURCE,
+                            "more than %d GTID domains are not supported: forget those that are "
+                            "not used any more (FLUSH BINARY LOGS DELETE_DOMAIN_ID=(…)), "
+                            "and " TR_PLACE_GIVE_UP,
                             TR_READER_DOMAINS_MAX);
     if (i == gtids->count)
         gtids->count++;
@@ -88,30 +87,15 @@ static void write_gtids(const struct tr_reader_gtids *gtids, char *out, size_t s
     }
 }
 
-static uint64_t load_le(const uint8_t *data, size_t bytes)
-{
-    uint64_t value = 0;
-    for (size_t i = 0; i < bytes; i++)
-        value |= (uint64_t)data[i] << (8 * i);
-    return value;
-}
-
-/* | u32 count, the upper 4 bits flags | count of (u32 domain | u32 server id | u64 sequence) |: all
- * that came before this file, a domain's newest entry last. */
 static int on_gtid_list(struct tr_reader *reader, const struct tr_binlog_event *ev,
                         struct tr_error *err)
 {
-    if (ev->body_length < 4)
-        return 0;
-    uint64_t count = load_le(ev->body, 4) & 0x0fffffff;
-    for (uint64_t i = 0; i < count && 4 + (i + 1) * 16 <= ev->body_length; i++) {
-        const uint8_t *item = ev->body + 4 + i * 16;
-        int rc = note_gtid(&reader->gtids, (uint32_t)load_le(item, 4),
-                           (uint32_t)load_le(item + 4, 4), load_le(item + 8, 8), err);
-        if (rc != 0)
-            return rc;
-    }
-    return 0;
+    struct tr_binlog_gtid_list list;
+    struct tr_binlog_gtid gtid;
+    int rc = tr_binlog_gtid_list_open(&list, ev, err);
+    while (rc == 0 && tr_binlog_gtid_list_next(&list, &gtid))
+        rc = note_gtid(&reader->gtids, gtid.domain, gtid.server_id, gtid.sequence, err);
+    return rc;
 }
 
 /* ---- boundaries -------------------------------------------------------------------------------
@@ -119,30 +103,33 @@ static int on_gtid_list(struct tr_reader *reader, const struct tr_binlog_event *
 
 int tr_reader_look(struct tr_reader *reader, struct tr_error *err)
 {
-    char file[256], gtid[TR_GTID_SET_BYTES];
+    char file[256], from[256], gtid[TR_GTID_SET_BYTES];
     uint64_t offset;
     reader->looked_us = tr_clock_mono_us();
     int rc = tr_source_head(reader->source, file, &offset, gtid, err);
     int64_t between = 0;
-    if (rc == 0 && strcmp(reader->place.file, file) != 0)
-        rc = tr_source_bytes_between(reader->source, reader->place.file, file, &between, err);
+    /* What is acknowledged may lie in an earlier file than what is read. */
+    tr_status_file(reader->status, from);
+    if (rc == 0 && strcmp(from, file) != 0)
+        rc = tr_source_bytes_between(reader->source, from, file, &between, err);
     if (rc == 0)
-        tr_status_head(reader->status, file, offset, between);
+        tr_status_head(reader->status, file, offset, from, between);
     return rc;
 }
 
-/* Once a second: where the server is, and whether a statement has made a cascade that isn't logged.
- */
+/* Once a second: where the server is, and, unless a group is open, whether a statement has made a
+ * cascade that isn't logged. */
 static int now_and_then(struct tr_reader *reader, struct tr_error *err)
 {
-    if (tr_clock_mono_us() - reader->looked_us < LOOK_US)
-        return 0;
-    int rc = tr_reader_look(reader, err);
-    if (rc == 0 && reader->recheck_cascades) {
-        rc = tr_pipeline_check_cascades(reader->config, reader->source, reader->rules, err);
-        /* Asked again when the connection broke over it. */
-        reader->recheck_cascades = rc != 0;
-    }
+    int64_t now = tr_clock_mono_us();
+    int rc = now - reader->looked_us < LOOK_US ? 0 : tr_reader_look(reader, err);
+    bool due = now - reader->rechecked_us >= LOOK_US;
+    if (rc != 0 || !reader->recheck_cascades || reader->group.open || !due)
+        return rc;
+    reader->rechecked_us = now;
+    rc = tr_pipeline_check_cascades(reader->config, reader->source, reader->rules, err);
+    /* Asked again when the connection broke over it. */
+    reader->recheck_cascades = rc != 0;
     return rc;
 }
 
@@ -217,7 +204,7 @@ static int on_rotate(struct tr_reader *reader, const struct tr_binlog_event *ev,
     if (reader->discarding)
         return tr_error_set(err, TR_ESTATE,
                             "%s ends before offset %" PRIu64 ", which was read before: the source "
-                            "is another one, or its binlogs were reset",
+                            "is another one, or its binlogs were reset; " TR_PLACE_GIVE_UP,
                             reader->place.file, reader->boundary.place.offset);
     return tr_reader_next_file(reader, file, err);
 }
@@ -225,27 +212,11 @@ static int on_rotate(struct tr_reader *reader, const struct tr_binlog_event *ev,
 /* ---- what identifies a file -------------------------------------------------------------------
  */
 
-/* CRC32 of what never changes of a format description: not the in-use flag, log_pos and `created`,
- * which differ between an open and a closed file and between a dump from its start and from later.
- */
-static uint32_t format_crc(const struct tr_binlog_event *ev)
-{
-    uint32_t head[4] = {ev->timestamp, ev->type, ev->server_id, ev->length};
-    uLong crc = crc32(0, (const Bytef *)head, sizeof(head));
-    size_t before = ev->body_length < FORMAT_CREATED_AT ? ev->body_length : FORMAT_CREATED_AT;
-    crc = crc32(crc, ev->body, (uInt)before);
-    if (ev->body_length > FORMAT_CREATED_AT + 4)
-        crc = crc32(crc, ev->body + FORMAT_CREATED_AT + 4,
-                    (uInt)(ev->body_length - FORMAT_CREATED_AT - 4));
-    return (uint32_t)crc;
-}
-
 static int switched(const struct tr_reader *reader, const char *what, struct tr_error *err)
 {
     return tr_error_set(err, TR_ESTATE,
                         "%s at %s:%" PRIu64 " is not the one that was read before (%s): the source "
-                        "was switched or its binlogs were reset; go on with --start latest "
-                        "--force-start, and rebuild the stores",
+                        "was switched or its binlogs were reset; " TR_PLACE_GIVE_UP,
                         reader->boundary.place.file, reader->boundary.place.file,
                         reader->boundary.place.offset, what);
 }
@@ -257,9 +228,9 @@ static int on_format(struct tr_reader *reader, const struct tr_binlog_event *ev,
     if (rc != 0)
         return rc;
     reader->file_stamp = ev->timestamp;
-    reader->file_crc = format_crc(ev);
+    reader->file_crc = reader->format.identity;
     /* The server has started here: sessions and their temporary tables are gone. */
-    if (ev->body_length >= FORMAT_CREATED_AT + 4 && load_le(ev->body + FORMAT_CREATED_AT, 4) != 0) {
+    if (reader->format.created != 0) {
         memset(reader->temporaries, 0, sizeof(reader->temporaries));
         reader->threads_known_from = 0;
     }
@@ -349,7 +320,8 @@ static int unknown_event(const struct tr_binlog_event *ev, struct tr_error *err)
         return 0;
     return tr_error_set(err, TR_ESOURCE,
                         "an event of type %u, which this version doesn't know: it may hold "
-                        "changes, so it is not passed over",
+                        "changes, so it is not passed over; use a version that knows it, or go on "
+                        "behind it with --start FILE:POS --force-start and rebuild the stores",
                         ev->type);
 }
 
@@ -413,11 +385,14 @@ static int dispatch(struct tr_reader *reader, const struct tr_binlog_event *ev, 
 /* Heartbeats are sent only when there is nothing else to send: we are at the head. */
 static int on_heartbeat(struct tr_reader *reader, struct tr_error *err)
 {
-    tr_status_head(reader->status, reader->place.file, reader->place.offset, 0);
+    const struct tr_place *place = &reader->place;
+    char from[256];
+    tr_status_file(reader->status, from);
+    bool same_file = strcmp(from, place->file) == 0;
+    if (same_file)
+        tr_status_head(reader->status, place->file, place->offset, from, 0);
     reader->done = end_reached(reader);
-    if (!reader->recheck_cascades)
-        return 0;
-    return now_and_then(reader, err);
+    return same_file && !reader->recheck_cascades ? 0 : now_and_then(reader, err);
 }
 
 static int counted_event(struct tr_reader *reader, const struct tr_binlog_event *ev, uint64_t start,
@@ -429,9 +404,10 @@ static int counted_event(struct tr_reader *reader, const struct tr_binlog_event 
     if (reader->discarding)
         return discard(reader, ev, err);
     int rc = dispatch(reader, ev, start, err);
-    if (rc == 0 && !reader->group.open)
-        rc = set_boundary(reader, ev, err);
-    return rc;
+    if (rc != 0)
+        return rc;
+    /* A large group takes long: how far behind we are is told meanwhile. */
+    return reader->group.open ? now_and_then(reader, err) : set_boundary(reader, ev, err);
 }
 
 int tr_reader_event(struct tr_reader *reader, const uint8_t *data, size_t length,

@@ -121,7 +121,7 @@ static int skip_torn_end(struct tr_reader *reader, struct tr_error *err)
     if (reader->discarding)
         return tr_error_set(err, TR_ESTATE,
                             "%s ends before offset %" PRIu64 ", which was read before: the source "
-                            "is another one, or has lost what it had logged",
+                            "is another one, or has lost what it had logged; " TR_PLACE_GIVE_UP,
                             reader->place.file, reader->boundary.place.offset);
     char next[256];
     int rc = tr_source_file_after(reader->source, reader->place.file, next, err);

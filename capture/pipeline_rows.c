@@ -277,23 +277,17 @@ static bool is_compressed(uint8_t type)
            type <= TR_BINLOG_DELETE_ROWS_COMPRESSED_V1;
 }
 
-/* The first six bytes are the table's id: enough for a table that isn't captured. */
-static uint64_t table_id_of(const struct tr_binlog_event *ev)
-{
-    uint64_t id = 0;
-    for (size_t i = 0; i < 6 && i < ev->body_length; i++)
-        id |= (uint64_t)ev->body[i] << (8 * i);
-    return id;
-}
-
 /* Ends a statement that had no table left to name. */
 #define DUMMY_TABLE_ID 0xffffffu
 
 int tr_reader_rows(struct tr_reader *reader, const struct tr_binlog_event *ev, uint64_t start,
                    struct tr_error *err)
 {
-    uint64_t id = table_id_of(ev);
+    uint64_t id;
     struct rows_state state = {.reader = reader, .start = start};
+    int rc = tr_binlog_rows_table(&id, ev, err);
+    if (rc != 0)
+        return rc;
     state.table = tr_schema_by_id(reader->schema, id);
     if (state.table == NULL && id != DUMMY_TABLE_ID)
         return tr_error_set(err, TR_ESOURCE,
@@ -303,7 +297,7 @@ int tr_reader_rows(struct tr_reader *reader, const struct tr_binlog_event *ev, u
     bool captured = state.table != NULL && state.table->encoder != NULL;
     if (!captured && !is_compressed(ev->type))
         return 0;
-    int rc = tr_binlog_rows_open(&state.rows, ev, &reader->scratch, err);
+    rc = tr_binlog_rows_open(&state.rows, ev, &reader->scratch, err);
     if (rc == 0 && captured)
         rc = check_rows(reader, &state, err);
     if (rc != 0)

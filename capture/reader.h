@@ -86,6 +86,7 @@ struct tr_reader {
         dropped[TR_READER_DROPPED]; /* hashes of columns dropped and not added again; 0 = free */
     size_t dropped_next;
     bool recheck_cascades; /* a statement may have made one */
+    int64_t rechecked_us;  /* when it was looked for, monotonic */
     int64_t looked_us;     /* when the head was asked for, monotonic */
 };
 

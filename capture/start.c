@@ -88,9 +88,13 @@ static int parse_position(struct tr_place *place, const char *where, struct tr_e
     return 0;
 }
 
-int tr_start_check_form(const char *where, struct tr_error *err)
+int tr_start_check_form(const char *where, bool force, struct tr_error *err)
 {
     struct tr_place place;
+    if (where == NULL && force)
+        return tr_error_set(err, TR_EUSAGE,
+                            "--force-start needs --start WHERE: without it capture goes on from "
+                            "the checkpoint");
     if (where == NULL || strcmp(where, "latest") == 0 || strcmp(where, "earliest") == 0)
         return 0;
     if (!is_gtid_set(where))
@@ -157,7 +161,6 @@ int tr_start_same_server(const struct tr_source *source, uint32_t server_id,
     return tr_error_set(
         err, TR_ESTATE,
         "%s is server %u, and %s:%" PRIu64 " is a position of server %u: the source "
-        "was switched; connect to that server, or go on with --start latest "
-        "--force-start and rebuild the stores",
+        "was switched; connect to that server, or " TR_PLACE_GIVE_UP,
         tr_source_endpoint(source), now, mark->place.file, mark->place.offset, server_id);
 }

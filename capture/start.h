@@ -14,8 +14,9 @@ struct tr_start {
     uint32_t server_id;  /* that the position belongs to */
 };
 
-/* TR_EUSAGE when `where` is none of the forms below; NULL is. Asks nobody. */
-int tr_start_check_form(const char *where, struct tr_error *err) TR_MUST_CHECK;
+/* TR_EUSAGE when `where` is none of the forms below, NULL being one, or `force` stands without it.
+ * Asks nobody. */
+int tr_start_check_form(const char *where, bool force, struct tr_error *err) TR_MUST_CHECK;
 /*
  * From the checkpoint (NULL = none), `where` (--start: NULL, "latest", "earliest", FILE:POS, a GTID
  * set) and `force` (--force-start). The source must be connected, and has the place: a FILE:POS

@@ -10,6 +10,7 @@
 #include "json_writer.h"
 
 #define SECOND_US 1000000
+#define BEAT_MAX_US (90 * (int64_t)SECOND_US)
 
 int tr_status_init(struct tr_status *status, const char *pipeline, struct tr_error *err)
 {
@@ -25,7 +26,7 @@ int tr_status_init(struct tr_status *status, const char *pipeline, struct tr_err
     status->rows_total =
         tr_metrics_register(metrics, TR_METRIC_COUNTER, "tailrace_capture_rows_all_total", "",
                             "Row changes read of all captured tables");
-    status->groups_total =
+    status->batches_total =
         tr_metrics_register(metrics, TR_METRIC_COUNTER, "tailrace_capture_batches_total", "",
                             "Batches handed to Kafka or the file");
     status->bytes_total =
@@ -45,6 +46,50 @@ void tr_status_done(struct tr_status *status)
     tr_metrics_free(status->metrics);
     free(status->tables);
     pthread_mutex_destroy(&status->lock);
+}
+
+/* ---- how far behind ---------------------------------------------------------------------------
+ */
+
+struct lag {
+    bool known; /* bytes */
+    int64_t bytes;
+    double seconds;
+};
+
+/* Under the lock. */
+static struct lag lag_of(const struct tr_status *status)
+{
+    struct lag lag = {0};
+    const struct tr_place *place = &status->mark.place;
+    bool same_file = strcmp(place->file, status->head_file) == 0;
+    bool way_known = status->behind_bytes >= 0 && strcmp(place->file, status->behind_file) == 0;
+    lag.known = status->has_mark && status->head_file[0] != '\0' && (same_file || way_known);
+    if (same_file)
+        lag.bytes = (int64_t)status->head_offset - (int64_t)place->offset;
+    else
+        lag.bytes = status->behind_bytes + (int64_t)status->head_offset - (int64_t)place->offset;
+    /* The head is asked for once a second: we may well be past it. */
+    if (lag.bytes < 0)
+        lag.bytes = 0;
+    bool behind = !lag.known || lag.bytes > 0;
+    int64_t since_us = status->mark.ts * SECOND_US;
+    /* The last group is as old as the source was idle: what came since can't be older than this. */
+    if (since_us < status->at_head_us)
+        since_us = status->at_head_us;
+    if (behind && since_us > 0)
+        lag.seconds = (double)(tr_clock_wall_us() - since_us) / SECOND_US;
+    if (lag.seconds < 0)
+        lag.seconds = 0;
+    return lag;
+}
+
+/* Under the lock. */
+static void note_at_head(struct tr_status *status)
+{
+    struct lag lag = lag_of(status);
+    if (lag.known && lag.bytes == 0)
+        status->at_head_us = status->head_us;
 }
 
 /* ---- writers ----------------------------------------------------------------------------------
@@ -72,22 +117,49 @@ void tr_status_needs(struct tr_status *status, struct tr_needs *needs)
     pthread_mutex_unlock(&status->lock);
 }
 
+/* Under the lock: the mark goes on to another file, and the head isn't asked for at once. */
+static void change_file(struct tr_status *status, const struct tr_place *to)
+{
+    const struct tr_place *from = &status->mark.place;
+    if (strcmp(from->file, status->head_file) == 0) {
+        /* The head is no longer where it was seen: it is where we are, or behind that. */
+        memcpy(status->head_file, to->file, sizeof(status->head_file));
+        status->head_offset = to->offset;
+    } else if (strcmp(from->file, status->behind_file) == 0 && status->behind_bytes >= 0) {
+        status->behind_bytes -= (int64_t)from->offset;
+        memcpy(status->behind_file, to->file, sizeof(status->behind_file));
+    }
+}
+
 void tr_status_mark(struct tr_status *status, const struct tr_mark *mark)
 {
     pthread_mutex_lock(&status->lock);
+    if (status->has_mark && strcmp(status->mark.place.file, mark->place.file) != 0)
+        change_file(status, &mark->place);
     status->mark = *mark;
     status->has_mark = true;
+    note_at_head(status);
     pthread_mutex_unlock(&status->lock);
 }
 
-void tr_status_head(struct tr_status *status, const char *file, uint64_t offset,
+void tr_status_file(struct tr_status *status, char file[256])
+{
+    pthread_mutex_lock(&status->lock);
+    memcpy(file, status->mark.place.file, sizeof(status->mark.place.file));
+    pthread_mutex_unlock(&status->lock);
+}
+
+void tr_status_head(struct tr_status *status, const char *file, uint64_t offset, const char *from,
                     int64_t behind_bytes)
 {
     pthread_mutex_lock(&status->lock);
+    snprintf(status->behind_file, sizeof(status->behind_file), "%s", from);
     if (file != status->head_file)
         snprintf(status->head_file, sizeof(status->head_file), "%s", file);
     status->head_offset = offset;
     status->behind_bytes = behind_bytes;
+    status->head_us = tr_clock_wall_us();
+    note_at_head(status);
     pthread_mutex_unlock(&status->lock);
 }
 
@@ -167,35 +239,6 @@ void tr_status_sample(struct tr_status *status)
 /* ---- readers ----------------------------------------------------------------------------------
  */
 
-struct lag {
-    bool known; /* bytes */
-    int64_t bytes;
-    double seconds;
-};
-
-/* Under the lock. */
-static struct lag lag_of(const struct tr_status *status)
-{
-    struct lag lag = {0};
-    const struct tr_place *place = &status->mark.place;
-    bool same_file = strcmp(place->file, status->head_file) == 0;
-    lag.known = status->has_mark && status->head_file[0] != '\0' &&
-                (same_file || status->behind_bytes >= 0);
-    if (same_file)
-        lag.bytes = (int64_t)status->head_offset - (int64_t)place->offset;
-    else
-        lag.bytes = status->behind_bytes + (int64_t)status->head_offset - (int64_t)place->offset;
-    /* The head is asked for once a second: we may well be past it. */
-    if (lag.bytes < 0)
-        lag.bytes = 0;
-    bool behind = !lag.known || lag.bytes > 0;
-    if (behind && status->mark.ts > 0)
-        lag.seconds = (double)(tr_clock_wall_us() - status->mark.ts * SECOND_US) / SECOND_US;
-    if (lag.seconds < 0)
-        lag.seconds = 0;
-    return lag;
-}
-
 static void write_position(struct tr_buf *out, const char *file, uint64_t offset)
 {
     if (file[0] == '\0') {
@@ -269,9 +312,15 @@ static const char *state_of(const struct tr_status *status)
 }
 
 /* Under the lock. */
+static const char *trouble_of(const struct tr_status *status)
+{
+    return status->trouble[0] != '\0' ? status->trouble : status->kafka_trouble;
+}
+
+/* Under the lock. */
 static void write_state(const struct tr_status *status, struct tr_buf *out)
 {
-    const char *trouble = status->trouble[0] != '\0' ? status->trouble : status->kafka_trouble;
+    const char *trouble = trouble_of(status);
     TR_JSON_LITERAL(out, "{\"pipeline\":");
     tr_json_text(out, tr_slice_of(status->pipeline));
     tr_buf_printf(out, ",\"state\":\"%s\"", state_of(status));
@@ -309,32 +358,70 @@ void tr_status_write(struct tr_status *status, bool live, struct tr_buf *out)
     pthread_mutex_unlock(&status->lock);
 }
 
-bool tr_status_ready(struct tr_status *status)
+void tr_status_beat(struct tr_status *status)
+{
+    atomic_store(&status->beat_us, tr_clock_mono_us());
+}
+
+bool tr_status_alive(struct tr_status *status)
+{
+    int64_t beat = atomic_load(&status->beat_us);
+    return beat == 0 || tr_clock_mono_us() - beat < BEAT_MAX_US;
+}
+
+bool tr_status_ready(struct tr_status *status, struct tr_buf *out)
 {
     pthread_mutex_lock(&status->lock);
-    bool ready = strcmp(state_of(status), "running") == 0;
+    const char *state = state_of(status);
+    const char *trouble = trouble_of(status);
+    bool ready = strcmp(state, "running") == 0;
+    if (ready)
+        tr_buf_printf(out, "ok\n");
+    else
+        tr_buf_printf(out, "%s%s%s\n", state, trouble[0] == '\0' ? "" : ": ", trouble);
     pthread_mutex_unlock(&status->lock);
     return ready;
 }
 
+static void set_gauge(struct tr_status *status, const char *name, const char *help, int64_t value)
+{
+    tr_metric_set(tr_metrics_register(status->metrics, TR_METRIC_GAUGE, name, "", help), value);
+}
+
+/* Under the lock. */
+static void set_positions(struct tr_status *status)
+{
+    const struct tr_place *place = &status->mark.place;
+    struct lag lag = lag_of(status);
+    int64_t age_s = -1;
+    if (status->checkpoint_wall_us > 0)
+        age_s = (tr_clock_wall_us() - status->checkpoint_wall_us) / SECOND_US;
+    set_gauge(status, "tailrace_capture_lag_bytes",
+              "Binlog bytes between what is acknowledged and the head; -1 unknown",
+              lag.known ? lag.bytes : -1);
+    set_gauge(status, "tailrace_capture_lag_seconds",
+              "Time since the last acknowledged group was logged, or since the head was last "
+              "reached; 0 at the head",
+              (int64_t)lag.seconds);
+    set_gauge(status, "tailrace_capture_version", "Version up to which all is acknowledged",
+              tr_place_version(place, place->offset, 0));
+    set_gauge(status, "tailrace_capture_checkpoint_age_seconds",
+              "Time since the last acknowledged checkpoint; it is written when something has "
+              "changed; -1 without one",
+              age_s);
+}
+
 void tr_status_gauges(struct tr_status *status)
 {
-    struct tr_metrics *metrics = status->metrics;
     pthread_mutex_lock(&status->lock);
-    struct lag lag = lag_of(status);
-    int64_t version = tr_place_version(&status->mark.place, status->mark.place.offset, 0);
-    bool running = strcmp(status->state, "running") == 0;
+    set_positions(status);
+    set_gauge(status, "tailrace_capture_running",
+              "1 while changes pass: the binlog is read, and Kafka takes what is read",
+              strcmp(state_of(status), "running") == 0);
+    set_gauge(status, "tailrace_capture_kafka_trouble", "1 while something keeps Kafka away",
+              status->kafka_trouble[0] != '\0');
+    set_gauge(status, "tailrace_capture_needs_snapshot_tables",
+              "Tables whose old rows may have changed without row events",
+              status->needs == NULL ? 0 : tr_needs_count(status->needs));
     pthread_mutex_unlock(&status->lock);
-    tr_metric_set(tr_metrics_register(metrics, TR_METRIC_GAUGE, "tailrace_capture_lag_bytes", "",
-                                      "Binlog bytes between our position and the head; -1 unknown"),
-                  lag.known ? lag.bytes : -1);
-    tr_metric_set(tr_metrics_register(metrics, TR_METRIC_GAUGE, "tailrace_capture_lag_seconds", "",
-                                      "Age of the last group read, 0 at the head"),
-                  (int64_t)lag.seconds);
-    tr_metric_set(tr_metrics_register(metrics, TR_METRIC_GAUGE, "tailrace_capture_version", "",
-                                      "Version of the last group read"),
-                  version);
-    tr_metric_set(tr_metrics_register(metrics, TR_METRIC_GAUGE, "tailrace_capture_running", "",
-                                      "1 while the binlog is read"),
-                  running);
 }

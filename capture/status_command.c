@@ -13,22 +13,20 @@
 #define REPLY_MAX ((size_t)16 << 20)
 #define READ_MS 10000
 
-/* Without an address nobody can tell a running capture from a stopped one. */
-static void say_state(struct tr_status *status, const struct tr_capture *config,
-                      const struct tr_error *source)
+/* Without an address nobody can tell a running capture from a stopped one. `text` is what is wrong
+ * with the source, "" = nothing. */
+static void say_state(struct tr_status *status, const struct tr_capture *config, const char *text)
 {
-    char text[300] = "", trouble[300];
+    char trouble[300];
     const char *listen = config->capture.http_listen;
     bool asked = listen != NULL && listen[0] != '\0';
-    if (source->code != 0)
-        (void)tr_error_format(source, text, sizeof(text));
     if (asked)
         snprintf(trouble, sizeof(trouble), "%s", text);
     else
         snprintf(trouble, sizeof(trouble),
-                 "capture.http.listen is not set, so capture can't be "
-                 "asked whether it runs%s%.150s",
-                 text[0] == '\0' ? "" : "; ", text);
+                 "%.210s%scapture.http.listen is not set, so capture can't be asked whether it "
+                 "runs",
+                 text, text[0] == '\0' ? "" : "; ");
     tr_status_state(status, asked ? "stopped" : "unknown", trouble);
 }
 
@@ -113,7 +111,7 @@ static void look_at_source(struct offline *offline, const struct tr_capture *con
 {
     struct tr_source *source = NULL;
     struct tr_error err = {0};
-    char file[256], gtid[TR_GTID_SET_BYTES];
+    char file[256], gtid[TR_GTID_SET_BYTES], text[300] = "";
     uint64_t offset;
     int rc = tr_source_new(&source, &config->source, config->pipeline, &err);
     if (rc == 0)
@@ -125,8 +123,12 @@ static void look_at_source(struct offline *offline, const struct tr_capture *con
     if (rc == 0 && offline->status.has_mark && strcmp(ours, file) != 0)
         rc = tr_source_bytes_between(source, ours, file, &between, &err);
     if (rc == 0)
-        tr_status_head(&offline->status, file, offset, between);
-    say_state(&offline->status, config, &err);
+        tr_status_head(&offline->status, file, offset, ours, between);
+    if (rc == 0 && between < 0)
+        rc = tr_source_check_file(source, ours, &err);
+    if (rc != 0)
+        (void)tr_error_format(&err, text, sizeof(text));
+    say_state(&offline->status, config, text);
     tr_source_free(source);
 }
 

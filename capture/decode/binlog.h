@@ -65,7 +65,9 @@ int tr_binlog_event_read(struct tr_binlog_event *event, const uint8_t *data, siz
                          bool checksum, struct tr_error *err) TR_MUST_CHECK;
 
 struct tr_binlog_format {
-    bool checksum; /* of the events that follow */
+    bool checksum;     /* of the events that follow */
+    uint32_t created;  /* of the first file that a server writes after its start; else 0 */
+    uint32_t identity; /* CRC32 of what never changes of the event: tells files apart */
     uint8_t post_header[256];
 };
 int tr_binlog_format_read(struct tr_binlog_format *format, const struct tr_binlog_event *event,
@@ -81,9 +83,18 @@ struct tr_binlog_gtid { /* MariaDB's GTID event, which opens a group */
 int tr_binlog_gtid_read(struct tr_binlog_gtid *gtid, const struct tr_binlog_event *event,
                         struct tr_error *err) TR_MUST_CHECK;
 
+/* GTID_LIST: all that came before this file, a domain's newest entry last. */
+struct tr_binlog_gtid_list {
+    const uint8_t *at;
+    uint32_t left;
+};
+int tr_binlog_gtid_list_open(struct tr_binlog_gtid_list *list, const struct tr_binlog_event *event,
+                             struct tr_error *err) TR_MUST_CHECK;
+/* Fills domain, server id and sequence; false at the end. */
+bool tr_binlog_gtid_list_next(struct tr_binlog_gtid_list *list, struct tr_binlog_gtid *gtid);
+
 struct tr_binlog_query {
     uint32_t thread_id;
-    uint16_t error_code;
     /* The session has used temporary tables: set for every statement on one, but also for DROP
      * TABLE always, and for what follows one in a stored procedure. */
     bool used_temporary;
@@ -151,7 +162,6 @@ enum tr_rows_kind { TR_ROWS_INSERT, TR_ROWS_UPDATE, TR_ROWS_DELETE };
 struct tr_binlog_rows {
     enum tr_rows_kind kind;
     uint64_t table_id;
-    bool statement_end;
     uint32_t column_count;
     const uint8_t *present;       /* bitmap: columns in the (before) image */
     const uint8_t *present_after; /* UPDATE only */
@@ -160,6 +170,9 @@ struct tr_binlog_rows {
     int64_t inflated;             /* as for queries */
 };
 
+/* Only the table's id: enough for a table that isn't captured. */
+int tr_binlog_rows_table(uint64_t *id, const struct tr_binlog_event *event,
+                         struct tr_error *err) TR_MUST_CHECK;
 /* Opens a rows event (v1, v2, MariaDB compressed); `scratch` receives inflated images, and then
  * offsets count as if the whole event had come uncompressed. */
 int tr_binlog_rows_open(struct tr_binlog_rows *rows, const struct tr_binlog_event *event,

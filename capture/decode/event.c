@@ -12,8 +12,10 @@
 #define HEADER_BYTES 19
 #define CHECKSUM_BYTES 4
 #define CHECKSUM_CRC32 1
+#define GTID_LIST_ITEM_BYTES 16
 #define FLAGS_AT 17
 #define FLAG_IN_USE 0x01
+#define CREATED_BYTES 4
 
 static int damaged(struct tr_error *err, const struct tr_binlog_event *event, const char *what)
 {
@@ -78,21 +80,37 @@ int tr_binlog_event_read(struct tr_binlog_event *event, const uint8_t *data, siz
     return checksum ? verify(event, data, length - CHECKSUM_BYTES, err) : 0;
 }
 
+/* Not of the in-use flag, log_pos and `created`, which differ between an open and a closed file and
+ * between a dump from its start and from later. */
+static uint32_t identity_of(const struct tr_binlog_event *event, const uint8_t *created)
+{
+    uint32_t head[4] = {event->timestamp, event->type, event->server_id, event->length};
+    const uint8_t *behind = created + CREATED_BYTES;
+    uLong crc = crc32_z(0, (const uint8_t *)head, sizeof(head));
+    crc = crc32_z(crc, event->body, (size_t)(created - event->body));
+    crc = crc32_z(crc, behind, (size_t)(event->body + event->body_length - behind));
+    return (uint32_t)crc;
+}
+
 /*
  * | u16 version 4 | 50 bytes server version | u32 created | u8 header length 19 |
  * | u8 post-header length per type, from type 1 | u8 checksum algorithm |
+ * `created` is blanked also when the event is sent for a dump that begins later in the file.
  */
 int tr_binlog_format_read(struct tr_binlog_format *format, const struct tr_binlog_event *event,
                           struct tr_error *err)
 {
     struct cursor cursor = {event->body, event->body + event->body_length, false};
     uint16_t version = cursor_u16(&cursor);
-    cursor_take(&cursor, 50 + 4);
+    cursor_take(&cursor, 50);
+    const uint8_t *created = cursor_take(&cursor, CREATED_BYTES);
     uint8_t header = cursor_u8(&cursor);
     if (cursor.bad || version != 4 || header != HEADER_BYTES || cursor_left(&cursor) < 1)
         return tr_error_set(err, TR_ESOURCE, "binlog format %u is not supported: version 4 is",
                             version);
     memset(format, 0, sizeof(*format));
+    format->created = (uint32_t)load_le(created, CREATED_BYTES);
+    format->identity = identity_of(event, created);
     size_t types = cursor_left(&cursor) - 1;
     for (size_t i = 0; i < types && i + 1 < sizeof(format->post_header); i++)
         format->post_header[i + 1] = cursor.at[i];
@@ -120,6 +138,33 @@ int tr_binlog_gtid_read(struct tr_binlog_gtid *gtid, const struct tr_binlog_even
     return cursor.bad ? damaged(err, event, "GTID") : 0;
 }
 
+/* | u32 count, the upper 4 bits flags | count of (u32 domain | u32 server id | u64 sequence) | */
+int tr_binlog_gtid_list_open(struct tr_binlog_gtid_list *list, const struct tr_binlog_event *event,
+                             struct tr_error *err)
+{
+    struct cursor cursor = {event->body, event->body + event->body_length, false};
+    uint32_t count = cursor_u32(&cursor) & 0x0fffffff;
+    if (cursor.bad || cursor_left(&cursor) / GTID_LIST_ITEM_BYTES < count)
+        return damaged(err, event, "GTID list");
+    *list = (struct tr_binlog_gtid_list){.at = cursor.at, .left = count};
+    return 0;
+}
+
+bool tr_binlog_gtid_list_next(struct tr_binlog_gtid_list *list, struct tr_binlog_gtid *gtid)
+{
+    if (list->left == 0)
+        return false;
+    struct cursor cursor = {list->at, list->at + GTID_LIST_ITEM_BYTES, false};
+    *gtid = (struct tr_binlog_gtid){
+        .domain = cursor_u32(&cursor),
+        .server_id = cursor_u32(&cursor),
+        .sequence = cursor_uint(&cursor, 8),
+    };
+    list->at = cursor.at;
+    list->left--;
+    return true;
+}
+
 /*
  * | u32 thread | u32 seconds | u8 database length | u16 error | u16 status length | `more` bytes |
  * | status variables | database | NUL | …
@@ -133,7 +178,7 @@ static void read_query_head(struct tr_binlog_query *query, const struct tr_binlo
     query->thread_id = cursor_u32(cursor);
     cursor_take(cursor, 4);
     uint8_t database_length = cursor_u8(cursor);
-    query->error_code = cursor_u16(cursor);
+    cursor_take(cursor, 2);
     uint16_t status_length = cursor_u16(cursor);
     cursor_take(cursor, more);
     cursor_take(cursor, status_length);

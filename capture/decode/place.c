@@ -54,11 +54,14 @@ int tr_place_advance(struct tr_place *place, const struct tr_place_event *event,
     if (end < event->length || end - event->length < place->offset)
         return tr_error_set(err, TR_ESTATE,
                             "%s: an event of type %u ends at %" PRIu64 " and overlaps what was "
-                            "read up to %" PRIu64 ": the file is not the one that was read before",
+                            "read up to %" PRIu64 ": the file is not the one that was read "
+                            "before; " TR_PLACE_GIVE_UP,
                             place->file, event->type, end, place->offset);
     if (end > (uint64_t)VERSION_MAX || place->base > VERSION_MAX - (int64_t)end)
         return tr_error_set(err, TR_ESTATE,
-                            "%s:%" PRIu64 ": versions are exhausted (2^53): start a new pipeline",
+                            "%s:%" PRIu64
+                            ": versions are exhausted (2^53): start a new pipeline with "
+                            "new topics, and rebuild the stores",
                             place->file, end);
     *start = end - event->length;
     place->offset = end;

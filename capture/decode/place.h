@@ -17,6 +17,11 @@
 
 #include "error.h"
 
+/* What helps when reading can't go on from a place: the end of such an error's text. */
+#define TR_PLACE_GIVE_UP                                                                           \
+    "start once with --start latest --force-start (changes between are not captured), then "       \
+    "rebuild the stores"
+
 struct tr_place {
     char file[256];
     uint64_t offset; /* end of the last counted event, in the file as on disk; 4 at its start */

@@ -14,7 +14,7 @@
 #include "compress.h"
 
 #define HEADER_BYTES 19
-#define FLAG_STATEMENT_END 1u
+#define TABLE_ID_BYTES 6
 
 static bool kind_of(uint8_t type, enum tr_rows_kind *kind, bool *v2, bool *compressed)
 {
@@ -56,6 +56,15 @@ static int inflate(struct tr_binlog_rows *rows, struct cursor *cursor, struct tr
     return 0;
 }
 
+int tr_binlog_rows_table(uint64_t *id, const struct tr_binlog_event *event, struct tr_error *err)
+{
+    struct cursor cursor = {event->body, event->body + event->body_length, false};
+    *id = cursor_uint(&cursor, TABLE_ID_BYTES);
+    if (cursor.bad)
+        return tr_error_set(err, TR_ESOURCE, "a rows event is damaged: it has no table id");
+    return 0;
+}
+
 int tr_binlog_rows_open(struct tr_binlog_rows *rows, const struct tr_binlog_event *event,
                         struct tr_buf *scratch, struct tr_error *err)
 {
@@ -64,8 +73,8 @@ int tr_binlog_rows_open(struct tr_binlog_rows *rows, const struct tr_binlog_even
     *rows = (struct tr_binlog_rows){.event_start = event->body - HEADER_BYTES};
     if (!kind_of(event->type, &rows->kind, &v2, &compressed))
         return tr_error_set(err, TR_EBUG, "event type %u holds no rows", event->type);
-    rows->table_id = cursor_uint(&cursor, 6);
-    rows->statement_end = (cursor_u16(&cursor) & FLAG_STATEMENT_END) != 0;
+    rows->table_id = cursor_uint(&cursor, TABLE_ID_BYTES);
+    cursor_take(&cursor, 2);
     if (v2) {
         uint16_t extra = cursor_u16(&cursor);
         cursor_take(&cursor, extra < 2 ? UINT64_MAX : extra - 2u);

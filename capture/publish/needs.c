@@ -279,6 +279,14 @@ int tr_needs_load(struct tr_needs *needs, const struct tr_checkpoint *checkpoint
     return rc;
 }
 
+uint32_t tr_needs_count(struct tr_needs *needs)
+{
+    pthread_mutex_lock(&needs->lock);
+    uint32_t count = needs->count;
+    pthread_mutex_unlock(&needs->lock);
+    return count;
+}
+
 bool tr_needs_name(struct tr_needs *needs, uint32_t number, char *name, size_t size)
 {
     pthread_mutex_lock(&needs->lock);

@@ -48,6 +48,8 @@ void tr_needs_looked(struct tr_needs *needs, struct tr_slice database, struct tr
                      int64_t version);
 int tr_needs_load(struct tr_needs *needs, const struct tr_checkpoint *checkpoint,
                   struct tr_error *err) TR_MUST_CHECK;
+/* How many tables need one. */
+uint32_t tr_needs_count(struct tr_needs *needs);
 /* The name of the table with that number, "database.table"; false when there are no more. */
 bool tr_needs_name(struct tr_needs *needs, uint32_t number, char *name, size_t size);
 /* Since which version "database.table" needs one; 0 = it doesn't. */

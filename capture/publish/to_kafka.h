@@ -66,7 +66,7 @@ void tr_to_kafka_close(struct tr_to_kafka *to);
 /* Reads control to its end, and takes over its topics. */
 int tr_to_kafka_read_control(struct tr_to_kafka *to, struct tr_control *control,
                              struct tr_error *err) TR_MUST_CHECK;
-/* TR_ESTATE naming the topic when one of the names holds records. */
+/* TR_ESTATE naming the topic when it holds records. */
 int tr_to_kafka_check_empty(struct tr_to_kafka *to, const char *topic,
                             struct tr_error *err) TR_MUST_CHECK;
 
@@ -94,7 +94,8 @@ int tr_to_kafka_check_control(const char *topic, const struct tr_kafka_topic_inf
                               struct tr_error *err) TR_MUST_CHECK;
 /* Makes control and schema-changes. */
 int tr_to_kafka_make_own_topics(struct tr_to_kafka *to, struct tr_error *err) TR_MUST_CHECK;
-/* Makes and registers a data topic, if that isn't done yet. */
+/* Makes and registers a data topic, if that isn't done yet. TR_ESTATE for one that holds records
+ * and isn't registered. */
 int tr_to_kafka_ready(struct tr_to_kafka *to, struct tr_topic_state *state,
                       struct tr_error *err) TR_MUST_CHECK;
 /* Sends key and value (of `to`) to control and waits for the acknowledgement. */

@@ -99,7 +99,8 @@ int tr_to_kafka_make_own_topics(struct tr_to_kafka *to, struct tr_error *err)
     return rc != 0 ? rc : make_if_missing(to, &history, &info, err);
 }
 
-static int make_data_topic(struct tr_to_kafka *to, const char *name, struct tr_error *err)
+static int make_data_topic(struct tr_to_kafka *to, const char *name, bool *created,
+                           struct tr_error *err)
 {
     char compaction_lag[24], retention[24];
     snprintf(compaction_lag, sizeof(compaction_lag), "%" PRId64, to->config.min_compaction_lag_ms);
@@ -116,9 +117,8 @@ static int make_data_topic(struct tr_to_kafka *to, const char *name, struct tr_e
         .settings = settings,
         .setting_count = sizeof(settings) / sizeof(settings[0]),
     };
-    bool created = false;
-    int rc = create(to, &spec, &created, err);
-    if (rc == 0 && created)
+    int rc = create(to, &spec, created, err);
+    if (rc == 0 && *created)
         tr_log(TR_LOG_INFO, "publish", "topic created", TR_STR("topic", name),
                TR_INT("partitions", to->config.partitions), TR_END);
     return rc;
@@ -183,17 +183,51 @@ static int never_written(struct tr_to_kafka *to, const char *topic, int32_t part
     return rc;
 }
 
+static int holds_records(struct tr_to_kafka *to, const char *topic, int32_t partitions, bool *holds,
+                         struct tr_error *err)
+{
+    int rc = 0;
+    *holds = false;
+    for (int32_t i = 0; rc == 0 && !*holds && i < partitions; i++) {
+        int64_t low, high;
+        rc = watermarks(to, topic, i, &low, &high, err);
+        *holds = rc == 0 && high > low;
+    }
+    return rc;
+}
+
+/* No record goes out before its topic is registered: those that are there belong to a pipeline, or
+ * to a control topic, that we know nothing of. */
+static int check_unregistered(struct tr_to_kafka *to, const char *topic, int32_t partitions,
+                              struct tr_error *err)
+{
+    bool holds;
+    int rc = holds_records(to, topic, partitions, &holds, err);
+    if (rc != 0 || !holds)
+        return rc;
+    return tr_error_set(err, TR_ESTATE,
+                        "topic %s holds records, but %s doesn't know it: new versions could be "
+                        "lower than those. This takes `recover` (make a checkpoint from the "
+                        "topics), which this version doesn't have; restore %s, or delete the "
+                        "topic and rebuild the stores that had it, or give its tables another "
+                        "topic",
+                        topic, to->control_topic, to->control_topic);
+}
+
 int tr_to_kafka_ready(struct tr_to_kafka *to, struct tr_topic_state *state, struct tr_error *err)
 {
     if (state->ready)
         return 0;
     struct tr_kafka_topic_info info;
+    bool created = false;
     int rc = describe(to, state->topic.name, &info, err);
     if (rc == 0 && !info.exists) {
-        rc = make_data_topic(to, state->topic.name, err);
+        rc = make_data_topic(to, state->topic.name, &created, err);
         if (rc == 0)
             rc = describe(to, state->topic.name, &info, err);
     }
+    if (rc == 0 && !state->registered && !created)
+        rc = check_unregistered(to, state->topic.name, info.partitions, err);
     bool anew = true;
     /* A broker that is behind may have said that there is no such topic: what the topic holds
      * rules.
@@ -221,18 +255,16 @@ int tr_to_kafka_ready(struct tr_to_kafka *to, struct tr_topic_state *state, stru
 int tr_to_kafka_check_empty(struct tr_to_kafka *to, const char *topic, struct tr_error *err)
 {
     struct tr_kafka_topic_info info;
+    bool holds = false;
     int rc = describe(to, topic, &info, err);
-    for (int32_t i = 0; rc == 0 && info.exists && i < info.partitions; i++) {
-        int64_t low, high;
-        rc = watermarks(to, topic, i, &low, &high, err);
-        if (rc == 0 && high > low)
-            return tr_error_set(
-                err, TR_ESTATE,
-                "topic %s holds records, but %s has no checkpoint: new versions "
-                "could be lower than those. This takes `recover` (make a checkpoint "
-                "from the topics), which this version doesn't have; restore %s, or "
-                "delete the data topics, or name another pipeline and topic",
-                topic, to->control_topic, to->control_topic);
-    }
-    return rc;
+    if (rc == 0 && info.exists)
+        rc = holds_records(to, topic, info.partitions, &holds, err);
+    if (rc != 0 || !holds)
+        return rc;
+    return tr_error_set(err, TR_ESTATE,
+                        "topic %s holds records, but %s has no checkpoint: new versions could be "
+                        "lower than those. This takes `recover` (make a checkpoint from the "
+                        "topics), which this version doesn't have; restore %s, or delete the data "
+                        "topics and rebuild the stores, or name another pipeline and topic",
+                        topic, to->control_topic, to->control_topic);
 }

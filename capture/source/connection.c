@@ -39,6 +39,33 @@ static int set_same_id(struct tr_source *source, unsigned native, struct tr_erro
                                source->server_id, source->endpoint);
 }
 
+/* What the server says may be long: it is cut before the hint is. */
+static int set_with_hint(const struct tr_source *source, int code, unsigned native,
+                         const char *what, const char *text, const char *hint, struct tr_error *err)
+{
+    struct tr_buf buf, tail;
+    tr_buf_init(&buf, 4096);
+    tr_buf_init(&tail, 4096);
+    if (hint[0] != '\0') {
+        tr_buf_printf(&tail, "; ");
+        append_hint(&tail, hint, user_name(source));
+    }
+    size_t length = strlen(text);
+    while (length > 0 && (text[length - 1] == '.' || text[length - 1] == ';'))
+        length--;
+    tr_buf_printf(&buf, "%s at %s: ", what, source->endpoint);
+    size_t taken = buf.length + tail.length + 1;
+    size_t room = taken < sizeof(err->text) ? sizeof(err->text) - taken : 0;
+    if (tail.length > 0 && length > room)
+        length = room;
+    tr_buf_append(&buf, text, length);
+    tr_buf_append(&buf, tail.data, tail.length);
+    int rc = tr_error_set_native(err, code, (int)native, "%.*s", (int)buf.length, buf.data);
+    tr_buf_done(&tail);
+    tr_buf_done(&buf);
+    return rc;
+}
+
 int tr_connection_error(struct tr_source *source, MYSQL *mysql, const char *what, bool *truncated,
                         struct tr_error *err)
 {
@@ -54,19 +81,7 @@ int tr_connection_error(struct tr_source *source, MYSQL *mysql, const char *what
     if (native == TR_SERVER_SLAVE_SAME_ID ||
         (native == TR_SERVER_MASTER_FATAL && strstr(text, "same server_uuid/server_id") != NULL))
         return set_same_id(source, native, err);
-    struct tr_buf buf;
-    tr_buf_init(&buf, 4096);
-    size_t length = strlen(text);
-    while (length > 0 && (text[length - 1] == '.' || text[length - 1] == ';'))
-        length--;
-    tr_buf_printf(&buf, "%s at %s: %.*s", what, source->endpoint, (int)length, text);
-    if (hint[0] != '\0') {
-        tr_buf_printf(&buf, "; ");
-        append_hint(&buf, hint, user_name(source));
-    }
-    int rc = tr_error_set_native(err, code, (int)native, "%.*s", (int)buf.length, buf.data);
-    tr_buf_done(&buf);
-    return rc;
+    return set_with_hint(source, code, native, what, text, hint, err);
 }
 
 unsigned tr_source_read_timeout_s(const struct tr_source *source)

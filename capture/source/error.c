@@ -16,32 +16,31 @@ struct cause {
     const char *hint;
 };
 
-#define HINT_PURGED                                                                                \
-    "the binlog that we stand in is gone; start from another place with --force-start, or rebuild"
+#define HINT_PURGED "the binlog that we stand in is gone: " TR_PLACE_GIVE_UP
+#define HINT_SHORTER                                                                               \
+    "the file is shorter than our position: the server lost its end, or is another "               \
+    "server; " TR_PLACE_GIVE_UP
+#define HINT_BEHIND "the server is behind us, or is another server; " TR_PLACE_GIVE_UP
 
 static const struct cause dump_causes[] = {
     {"Could not find first log file name", TR_ESTATE, false, HINT_PURGED},
     {"could not find next log", TR_ESTATE, false,
-     "its binlogs were reset or purged while we read them; start from another place with "
-     "--force-start, and rebuild the stores"},
+     "its binlogs were reset or purged while we read them: " TR_PLACE_GIVE_UP},
     {"purged required", TR_ESTATE, false, HINT_PURGED},
     {"Could not find GTID state requested", TR_ESTATE, false, HINT_PURGED},
     {"truncated in the middle of event", TR_ESOURCE_RETRY, true, ""},
-    {"impossible position", TR_ESTATE, false,
-     "the file is shorter than our position: the server lost its end, or is another server"},
-    {"position > file size", TR_ESTATE, false,
-     "the file is shorter than our position: the server lost its end, or is another server"},
-    {"which is not in the master's binlog", TR_ESTATE, false,
-     "the server is behind us, or is another server"},
-    {"has more GTIDs than", TR_ESTATE, false, "the server is behind us, or is another server"},
+    {"impossible position", TR_ESTATE, false, HINT_SHORTER},
+    {"position > file size", TR_ESTATE, false, HINT_SHORTER},
+    {"which is not in the master's binlog", TR_ESTATE, false, HINT_BEHIND},
+    {"has more GTIDs than", TR_ESTATE, false, HINT_BEHIND},
     {"with the same server_uuid/server_id", TR_ESOURCE, false, ""},
     {"max_allowed_packet", TR_ESOURCE, false,
      "SET GLOBAL max_allowed_packet=1073741824; and the same in the server's configuration"},
     {"checksum", TR_ESOURCE, false,
      "an event in the server's binlog is damaged; look at it with mariadb-binlog "
-     "--verify-binlog-checksum"},
+     "--verify-binlog-checksum, and go on behind it with --start FILE:POS --force-start"},
     {"bogus data in log event", TR_ESTATE, false,
-     "the position is not the start of an event, or the file is damaged"},
+     "the position is not the start of an event, or the file is damaged; " TR_PLACE_GIVE_UP},
     {NULL, 0, false, NULL},
 };
 

@@ -224,26 +224,34 @@ static int judge_behind(const struct tr_binlog_event *event, void *user, struct 
     return event->timestamp != 0 && event->log_pos > *start;
 }
 
-/* The file's length by the server's index; TR_ESTATE when it has no such file. */
-static int file_length(struct tr_source *source, const char *file, uint64_t *length,
-                       struct tr_error *err)
+/* Whether the server's index has the file, and its length there. */
+static int find_file(struct tr_source *source, const char *file, bool *found, uint64_t *length,
+                     struct tr_error *err)
 {
     MYSQL_RES *result;
     int rc = tr_source_select(source, "SHOW BINARY LOGS", &result, err);
     if (rc != 0)
         return rc;
     MYSQL_ROW row;
-    bool found = false;
-    while (!found && (row = mysql_fetch_row(result)) != NULL) {
-        found = strcmp(row[0], file) == 0;
+    *found = false;
+    while (!*found && (row = mysql_fetch_row(result)) != NULL) {
+        *found = strcmp(row[0], file) == 0;
         *length = strtoull(row[1], NULL, 10);
     }
     mysql_free_result(result);
-    return found ? 0
-                 : tr_error_set(err, TR_ESTATE,
-                                "%s has no binlog file %s: Could not find first log file name in "
-                                "its index; SHOW BINARY LOGS lists those that it has",
-                                source->endpoint, file);
+    return 0;
+}
+
+int tr_source_check_file(struct tr_source *source, const char *file, struct tr_error *err)
+{
+    uint64_t length;
+    bool found;
+    int rc = find_file(source, file, &found, &length, err);
+    if (rc != 0 || found)
+        return rc;
+    return tr_error_set(err, TR_ESTATE,
+                        "binlog file %s of the checkpoint is no longer on %s: " TR_PLACE_GIVE_UP,
+                        file, source->endpoint);
 }
 
 /* Begins a dump there, and ends it. *truncated as in tr_source_read. */
@@ -269,9 +277,15 @@ int tr_source_check_place(struct tr_source *source, const char *file, uint64_t o
                           struct tr_error *err)
 {
     uint64_t length = 0;
-    int rc = file_length(source, file, &length, err);
+    bool found;
+    int rc = find_file(source, file, &found, &length, err);
     if (rc != 0)
         return rc;
+    if (!found)
+        return tr_error_set(err, TR_ESTATE,
+                            "%s has no binlog file %s (purged, or never there); SHOW BINARY LOGS "
+                            "lists those that it has",
+                            source->endpoint, file);
     if (offset > length)
         return tr_error_set(
             err, TR_ESTATE, "impossible position %s:%llu: the file ends at %llu on %s", file,
@@ -283,8 +297,8 @@ int tr_source_check_place(struct tr_source *source, const char *file, uint64_t o
     bool truncated = false, is = true;
     rc = try_dump(source, file, offset, &truncated, &failed);
     /* From the middle of an event the server reads lengths that are none, and complains of many
-     * things: of a packet's size, of a damaged file. */
-    if (failed.native == TR_SERVER_MASTER_FATAL) {
+     * things: of a packet's size, of a damaged file; or it sends what is no event. */
+    if (failed.native == TR_SERVER_MASTER_FATAL || (rc == TR_ESOURCE && failed.native == 0)) {
         struct tr_error own = {0};
         int asked = tr_source_is_boundary(source, file, offset, &is, &own);
         if (truncated || asked != 0) {

@@ -74,6 +74,9 @@ int tr_source_bytes_between(struct tr_source *source, const char *from, const ch
 int tr_source_find_gtid(struct tr_source *source, const char *gtid, char file[256],
                         uint64_t *offset, struct tr_error *err) TR_MUST_CHECK;
 
+/* TR_ESTATE with the remedy when the server no longer has the checkpoint's file. */
+int tr_source_check_file(struct tr_source *source, const char *file,
+                         struct tr_error *err) TR_MUST_CHECK;
 /* Whether a dump can begin at file and offset: TR_ESTATE with the reason when it can't. Not while
  * our dump runs, which the server would end. */
 int tr_source_check_place(struct tr_source *source, const char *file, uint64_t offset,
@@ -126,8 +129,7 @@ int tr_source_each_unlogged_cascade(struct tr_source *source,
                                                  struct tr_slice table, const char *constraint,
                                                  struct tr_error *err),
                                     void *context, struct tr_error *err) TR_MUST_CHECK;
-/* The server's binlog filters (binlog_do_db …) as text, "" when none; and seconds until the file of
- * our position is purged (-1 = never by time). */
+/* The server's binlog filters (binlog_do_db …) as text, "" when none. */
 int tr_source_filters(struct tr_source *source, char *out, size_t size,
                       struct tr_error *err) TR_MUST_CHECK;
 

@@ -17,6 +17,8 @@ struct log_settings {
 };
 
 static struct log_settings log_settings;
+/* `run` logs, and from here on: its end is told there too. */
+static bool running;
 
 static const struct tr_option log_options[] = {
     {.key = "level",
@@ -153,6 +155,11 @@ static int run_command(const struct tr_arguments *arguments, struct tr_app_run *
     if (rc != 0)
         return rc;
     tr_log_init((enum tr_log_level)log_settings.level, (enum tr_log_format)log_settings.format);
+    running = strcmp(arguments->command->name, "run") == 0;
+    if (running)
+        tr_log(TR_LOG_INFO, "app", "started", TR_STR("program", run->app->program),
+               TR_STR("version", TR_VERSION), TR_STR("command", arguments->command->name),
+               TR_STR("config", tr_config_path(config)), TR_END);
     rc = tr_stop_start_signals(err);
     if (rc == 0) {
         run->config = config;
@@ -182,17 +189,27 @@ static int act(const struct tr_arguments *arguments, struct tr_app_run *run,
     return run_command(arguments, run, sections, err);
 }
 
+/* A line for people; a log record where only programs read what is written. */
+static void say_error(const struct tr_app *app, const struct tr_error *err, int exit_code)
+{
+    char text[1200], next[32];
+    snprintf(next, sizeof(next), "exit %d", exit_code);
+    if (running && tr_log_is_json())
+        tr_log_error(TR_LOG_ERROR, "app", err, next);
+    else
+        fprintf(stderr, "%s: %s\n", app->program, tr_error_format(err, text, sizeof(text)));
+}
+
 /* The error's line, and the exit code. */
 static int finish(const struct tr_app *app, int rc, struct tr_error *err)
 {
-    char text[1200];
     if (fflush(stdout) != 0 && rc == 0)
         rc = tr_error_set_native(err, TR_EIO, errno, "cannot write to standard output");
     if (rc == 0 || rc == TR_ESTOPPED)
         return 0;
     if (err->code == 0)
         (void)tr_error_set(err, rc, "%s", tr_error_text(rc));
-    fprintf(stderr, "%s: %s\n", app->program, tr_error_format(err, text, sizeof(text)));
+    say_error(app, err, tr_error_exit_code(rc));
     return tr_error_exit_code(rc);
 }
 

@@ -49,9 +49,10 @@ struct tr_app_command {
 
 /*
  * Parses `PROGRAM COMMAND [--config FILE] [--flag [VALUE]] [--section.key=VALUE]…`, loads the
- * configuration, runs the command, prints its error as one clear line on stderr, returns the exit
- * code. Implements `help`, `--help`, `--help all`, `help reference` (Markdown), `--version` itself.
- * No command: usage on stderr, exit 1. Also sets log.level, log.format (section "log").
+ * configuration, runs the command, prints its error as one clear line on stderr (`run` with a JSON
+ * log as its last record), returns the exit code. Implements `help`, `--help`, `--help all`,
+ * `help reference` (Markdown), `--version` itself. No command: usage on stderr, exit 1. Also sets
+ * log.level, log.format (section "log").
  */
 int tr_app_main(const struct tr_app *app, int argc, char **argv);
 /* NULL when the flag was not given; "" when it was given and takes no value. */

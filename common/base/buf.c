@@ -37,8 +37,10 @@ bool tr_buf_grow(struct tr_buf *buf, size_t more)
     while (capacity < needed)
         capacity = capacity > buf->limit / 2 ? buf->limit : capacity * 2;
     char *data = realloc(buf->data, capacity);
-    if (data == NULL)
+    if (data == NULL) {
+        buf->no_memory = true;
         return fail(buf);
+    }
     buf->data = data;
     buf->capacity = capacity;
     return true;
@@ -65,5 +67,8 @@ int tr_buf_check(const struct tr_buf *buf, const char *what, struct tr_error *er
 {
     if (!buf->failed)
         return 0;
+    if (buf->no_memory)
+        return tr_error_set(err, TR_ENOMEM, "no memory for %s: it has %zu bytes so far", what,
+                            buf->length);
     return tr_error_set(err, TR_ELIMIT, "%s does not fit into %zu bytes", what, buf->limit);
 }

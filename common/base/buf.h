@@ -19,6 +19,7 @@ struct tr_buf {
     size_t capacity;
     size_t limit; /* bytes; reached = failed */
     bool failed;
+    bool no_memory; /* why it failed; else the limit */
 };
 
 /* A piece of bytes that somebody else owns. */
@@ -42,6 +43,7 @@ static inline void tr_buf_reset(struct tr_buf *buf)
 {
     buf->length = 0;
     buf->failed = false;
+    buf->no_memory = false;
 }
 
 /* Room for `more` bytes at the end; NULL when failed. The caller adds to length what it wrote. */

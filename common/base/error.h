@@ -75,7 +75,7 @@ int tr_error_set_native(struct tr_error *err, int code, int native, const char *
     TR_PRINTF(4, 5);
 /* Adds context; silently leaves it out when all frames are taken. Returns err->code. */
 int tr_error_frame(struct tr_error *err, const char *format, ...) TR_PRINTF(2, 3);
-/* "text (native N) [frame; frame]". Returns out. */
+/* "text (error N) [frame; frame]", N the native code. Returns out. */
 const char *tr_error_format(const struct tr_error *err, char *out, size_t size);
 
 #ifdef __clang_analyzer__

@@ -140,7 +140,7 @@ static void write_all(const char *data, size_t length)
     pthread_mutex_unlock(&write_lock);
 }
 
-static bool wants_json(void)
+bool tr_log_is_json(void)
 {
     int format = atomic_load(&line_format);
     if (format == TR_LOG_AUTO)
@@ -165,7 +165,7 @@ void tr_log_write(enum tr_log_level level, const char *component, const char *ev
 {
     if ((int)level < atomic_load(&minimum_level))
         return;
-    bool json = wants_json();
+    bool json = tr_log_is_json();
     struct tr_buf line;
     tr_buf_init(&line, LINE_BYTES_MAX);
     if (json)

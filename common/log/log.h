@@ -34,6 +34,8 @@ struct tr_log_field {
     tr_log_write((level), (component), (event), (const struct tr_log_field[]){__VA_ARGS__})
 
 void tr_log_init(enum tr_log_level minimum, enum tr_log_format format);
+/* Whether lines are JSON, as programs that collect logs read them. */
+bool tr_log_is_json(void);
 void tr_log_write(enum tr_log_level level, const char *component, const char *event,
                   const struct tr_log_field *fields);
 /* An error with its frames and native code, and what happens next: "retrying in 2 s" or "". */

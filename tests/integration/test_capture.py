@@ -3,11 +3,13 @@
 
 import json
 import os
+import re
 import signal
 import struct
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import jsonschema
 
@@ -154,7 +156,32 @@ class Output(tr.Case):
         self.assertEqual([one["data"]["id"] for one in found], [1, 3, 7])
         self.assertEqual([one.get("commit", False) for one in found], [False, True, True])
 
-    def test_large_group_passes_in_flat_memory_and_is_whole(self):
+    def peak_kib(self, pipe, begin):
+        """The most memory that capture had while it read from there to the present end."""
+        pipe.capture.start("--output", "file:/dev/null", "--start", f"{begin[0]}:{begin[1]}")
+        pipe.wait_captured()
+        status = Path(f"/proc/{pipe.capture.child.pid}/status").read_text()
+        pipe.capture.stop()
+        return int(re.search(r"^VmHWM:\s+(\d+) kB", status, re.MULTILINE)[1])
+
+    def test_large_group_passes_in_flat_memory(self):
+        pipe, shop = self.make()
+        tr.sql(f"CREATE TABLE {shop}.a (id INT PRIMARY KEY, v VARCHAR(200))",
+               f"INSERT INTO {shop}.a SELECT seq, REPEAT('x', 150) FROM {shop}.seq_1_to_30000")
+        small = self.peak_kib(pipe, self.begin)
+        begin = tr.head()
+        tr.sql(f"INSERT INTO {shop}.a SELECT seq, REPEAT('x', 150) "
+               f"FROM {shop}.seq_30001_to_200000")
+        large = self.peak_kib(pipe, begin)
+        # That one which is held would be seen.
+        pipe.configure(capture={"hold_bytes": "1GiB"})
+        held = self.peak_kib(pipe, begin)
+        print(f"peak: {small} KiB with 30,000 rows, {large} with 170,000, {held} when held",
+              file=sys.stderr)
+        self.assertLess(large - small, 24 * 1024)
+        self.assertGreater(held - small, 24 * 1024)
+
+    def test_large_group_is_whole(self):
         pipe, shop = self.make(capture={"hold_bytes": "64KiB", "batch_bytes": "16KiB"})
         tr.sql(f"CREATE TABLE {shop}.a (id INT PRIMARY KEY, v VARCHAR(200))",
                f"INSERT INTO {shop}.a SELECT seq, REPEAT('x', 150) FROM {shop}.seq_1_to_20000")
@@ -163,6 +190,46 @@ class Output(tr.Case):
         self.assertEqual([one["version"] for one in found if one.get("commit")],
                          [found[-1]["version"]])
         self.assertEqual(len({one["xid"] for one in found}), 1)
+
+    def test_lag_is_told_inside_a_large_group(self):
+        """Nobody reads what comes out, so that capture stands in the middle of the group."""
+        pipe, shop = self.make(capture={"hold_bytes": "64KiB", "batch_bytes": "16KiB"})
+        tr.sql(f"CREATE TABLE {shop}.a (id INT PRIMARY KEY, v VARCHAR(200))")
+        child = subprocess.Popen(
+            [pipe.capture.path(), "run", "--config", pipe.config, "--output", "stdout"],
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=pipe.folder)
+        pipe.capture.child = child
+        pipe.capture.wait_status(lambda status: status["state"] == "running", "running")
+        time.sleep(1.5)  # the head is looked at once a second
+        tr.sql(f"INSERT INTO {shop}.a SELECT seq, REPEAT('x', 150) FROM {shop}.seq_1_to_20000")
+        pipe.capture.wait_status(lambda status: status["lag"]["bytes"] > 20000 * 150, "its lag")
+        found = [json.loads(child.stdout.readline()) for _ in range(20000)]
+        self.assertEqual([one["data"]["id"] for one in found], list(range(1, 20001)))
+        pipe.capture.wait_status(lambda status: status["lag"]["bytes"] == 0, "no lag")
+        pipe.capture.stop()
+        child.stdout.close()
+
+    def test_lag_counts_from_the_file_that_is_acknowledged(self):
+        """What is read is at the head already, in the next file; nobody takes it."""
+        pipe, shop = self.make()
+        tr.sql(f"CREATE TABLE {shop}.a (id INT PRIMARY KEY, v VARCHAR(200))")
+        child = subprocess.Popen(
+            [pipe.capture.path(), "run", "--config", pipe.config, "--output", "stdout"],
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=pipe.folder)
+        pipe.capture.child = child
+        pipe.capture.wait_status(lambda status: status["state"] == "running", "running")
+        tr.sql(*[f"INSERT INTO {shop}.a VALUES ({n}, REPEAT('x', 150))" for n in range(400)])
+        tr.sql("FLUSH BINARY LOGS", f"INSERT INTO {shop}.a VALUES (400, 'behind it')")
+        end = tr.head()
+        status = pipe.capture.wait_status(
+            lambda status: tr.parse_position(status["head"]["position"]) >= end, "the head")
+        self.assertNotEqual(tr.parse_position(status["position"])[0], end[0])
+        self.assertGreater(status["lag"]["bytes"], 200 * 150)
+        found = [json.loads(child.stdout.readline()) for _ in range(401)]
+        self.assertEqual([one["data"]["id"] for one in found], list(range(401)))
+        pipe.capture.wait_status(lambda status: status["lag"]["bytes"] == 0, "no lag")
+        pipe.capture.stop()
+        child.stdout.close()
 
     def allocations(self, pipe, library, begin):
         done = pipe.capture.run("run", "--output", "file:/dev/null", "--stop-at-end", "--start",
@@ -492,6 +559,9 @@ class Stream(tr.Case):
         self.assertGreaterEqual(self.checkpoint(pipe)["version"], before + 2**40)
         done = pipe.capture.run("run", "--start", "nonsense", "--force-start")
         self.assertEqual(done.returncode, 1, done.stderr)
+        done = pipe.capture.run("run", "--force-start", "--stop-at-end")
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertIn("--force-start needs --start WHERE", done.stderr)
 
     def test_lost_control_topic_is_refused(self):
         pipe, shop = self.running()
@@ -504,6 +574,24 @@ class Stream(tr.Case):
         self.assertEqual(done.returncode, STATE, done.stderr)
         self.assertIn("recover", done.stderr)
         self.assertIn(f"db.{shop}", done.stderr)
+
+    def test_topic_of_a_lost_control_is_refused_when_its_database_comes_back(self):
+        pipe, shop = self.running()
+        tr.sql(f"CREATE TABLE {shop}.a (id INT PRIMARY KEY)", f"INSERT INTO {shop}.a VALUES (1)",
+               f"DROP DATABASE {shop}")
+        pipe.wait_captured()
+        pipe.capture.stop()
+        held = topic(f"db.{shop}")
+        other = self.pipeline(stores=[])
+        other.configure(capture={"tables": [f"{shop}.*"]})
+        other.start_capture("latest")
+        other.capture.wait_status(lambda status: status["state"] == "running", "running")
+        tr.sql(f"CREATE DATABASE {shop}", f"CREATE TABLE {shop}.a (id INT PRIMARY KEY)",
+               f"INSERT INTO {shop}.a VALUES (1)")
+        self.assertEqual(other.capture.wait_exit(), STATE, other.capture.tail())
+        for words in ("recover", f"topic db.{shop} ", f"tailrace.{other.name}.control"):
+            self.assertIn(words, other.capture.tail(1))
+        self.assertEqual(topic(f"db.{shop}"), held)
 
     def test_newer_format_of_control_is_refused(self):
         pipe, _ = self.running()
@@ -531,6 +619,7 @@ class Stream(tr.Case):
             done = pipe.capture.run("run", "--stop-at-end")
             self.assertEqual(done.returncode, STATE, (change, done.stderr))
             self.assertIn("switched", done.stderr)
+            self.assertIn("--start latest --force-start", done.stderr)
 
     def test_purged_position_is_refused(self):
         pipe, shop = self.running()
@@ -543,8 +632,20 @@ class Stream(tr.Case):
                         f"tailrace.{pipe.name}.control", "-K", "\t"], check=True, timeout=30,
                        input=f'["checkpoint"]\t{json.dumps(value)}\n', text=True)
         done = pipe.capture.run("run", "--stop-at-end")
-        self.assertIn(done.returncode, (SOURCE, STATE), done.stderr)
+        self.assertEqual(done.returncode, STATE, done.stderr)
         self.assertIn("bin.999999", done.stderr)
+        self.assertIn("--start latest --force-start", done.stderr)
+        words = "binlog file bin.999999 of the checkpoint is no longer on "
+        done = pipe.capture.run("check")
+        self.assertEqual(done.returncode, STATE, done.stdout)
+        for part in (words, "--start latest --force-start", "rebuild the stores"):
+            self.assertIn(part, done.stderr)
+        for listen in (pipe.sections["capture"]["http"], None):
+            pipe.configure(capture={"http": listen})
+            status = json.loads(pipe.capture.run("status", "--json").stdout)
+            for part in (words, "--start latest --force-start", "rebuild the stores"):
+                self.assertIn(part, status["trouble"])
+            self.assertIsNone(status["lag"]["bytes"])
 
     def test_connection_that_is_killed_is_made_again(self):
         pipe, shop = self.running()

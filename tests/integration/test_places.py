@@ -351,11 +351,14 @@ class Places(OwnMariaDB):
         torn = next(file for file in self.files if file.name == self.torn)
         for file in (self.files[0], torn):
             for event in file.events[5:40:11]:
-                place = f"{file.name}:{event.start + 11}"
-                done = self.capture("--output", "stdout", "--stop-at-end", "--start", place)
-                self.assertIn(done.returncode, (3, 6), f"{place}: {done.stderr[-1000:]}")
-                self.assertEqual(done.stdout, "", place)
-                self.assertIn(file.name, message(done))
+                # From some of these bytes on the server finds a length, and sends what it takes
+                # for an event; from others it can't.
+                for inside in (3, 11):
+                    place = f"{file.name}:{event.start + inside}"
+                    done = self.capture("--output", "stdout", "--stop-at-end", "--start", place)
+                    self.assertEqual(done.returncode, 6, f"{place}: {done.stderr[-1000:]}")
+                    self.assertEqual(done.stdout, "", place)
+                    self.assertIn(f"no event begins at {place}", message(done))
 
     def test_a_large_group_that_proves_void_after_it_went_out_stops_by_name(self):
         done = self.capture("--output", "stdout", "--stop-at-end", "--start", f"{self.torn}:4",

@@ -138,9 +138,9 @@ class SourceErrors(OwnMariaDB):
         # A file stays as long as the server may need it to recover, which ends a little later.
         self.wait_for(lambda: self.sql(f"PURGE BINARY LOGS TO '{self.head()[0]}'",
                                        "SHOW BINARY LOGS")[0][0] == self.head()[0], "the purge")
-        for place, words in ((f"{first}:4", "Could not find first log file"),
+        for place, words in ((f"{first}:4", f"has no binlog file {first} (purged"),
                              (f"{self.head()[0]}:999999999", "impossible position"),
-                             ("bin.999999:4", "Could not find first log file"),
+                             ("bin.999999:4", "has no binlog file bin.999999 (purged"),
                              ("0-1101-99999999", "not in the master's binlog")):
             done = self.capture("--output", "stdout", "--start", place, timeout_s=30)
             self.assertEqual(done.returncode, 6, f"{place}: {done.stderr}")

@@ -102,9 +102,12 @@ static void on_rows(struct fuzz *fuzz, const struct tr_binlog_event *event)
 {
     struct tr_error err = {0};
     struct tr_binlog_rows rows;
-    uint64_t inside, last = 0;
+    uint64_t id = 0, inside, last = 0;
+    bool has_id = tr_binlog_rows_table(&id, event, &err) == 0;
+    tr_error_reset(&err);
     if (tr_binlog_rows_open(&rows, event, &fuzz->scratch, &err) != 0)
         return;
+    CHECK(has_id && id == rows.table_id);
     (void)tr_binlog_rows_complete(&rows);
     for (size_t i = fuzz->table_count; i-- > 0;) {
         struct tr_binlog_table *table = fuzz->tables[i].table;
@@ -137,6 +140,18 @@ static void on_query(struct fuzz *fuzz, const struct tr_binlog_event *event)
     CHECK(statement.column_count <= statement.column_room);
 }
 
+static void on_gtid_list(const struct tr_binlog_event *event)
+{
+    struct tr_error err = {0};
+    struct tr_binlog_gtid_list list;
+    struct tr_binlog_gtid gtid;
+    if (tr_binlog_gtid_list_open(&list, event, &err) != 0)
+        return;
+    while (tr_binlog_gtid_list_next(&list, &gtid))
+        ;
+    CHECK(list.at <= event->body + event->body_length);
+}
+
 static void on_event(struct fuzz *fuzz, const struct tr_binlog_event *event)
 {
     struct tr_error err = {0};
@@ -151,6 +166,9 @@ static void on_event(struct fuzz *fuzz, const struct tr_binlog_event *event)
         break;
     case TR_BINLOG_GTID:
         (void)!tr_binlog_gtid_read(&gtid, event, &err);
+        break;
+    case TR_BINLOG_GTID_LIST:
+        on_gtid_list(event);
         break;
     case TR_BINLOG_ROTATE:
         (void)!tr_binlog_rotate_read(&file, &position, event, &err);

@@ -11,8 +11,8 @@ HERE = Path(__file__).resolve().parent
 CASES = HERE.parents[1] / "golden" / "capture" / "cases"
 HEADER = struct.Struct("<IBIIIH")
 CHOICE = b"\x05"
-FORMAT_DESCRIPTION, QUERY, GTID, TABLE_MAP = 15, 2, 162, 19
-KEPT = {QUERY, 165, GTID, TABLE_MAP, 23, 24, 25, 166, 167, 168}
+FORMAT_DESCRIPTION, QUERY, GTID, GTID_LIST, TABLE_MAP = 15, 2, 162, 163, 19
+KEPT = {FORMAT_DESCRIPTION, QUERY, 165, GTID, GTID_LIST, TABLE_MAP, 23, 24, 25, 166, 167, 168}
 
 
 def events(log):

@@ -10,6 +10,17 @@
 #include "error.h"
 #include "hash.h"
 
+void *__real_realloc(void *old, size_t size);
+void *__wrap_realloc(void *old, size_t size);
+
+static bool no_memory;
+
+/* The linker sends the buffer's allocations here. */
+void *__wrap_realloc(void *old, size_t size)
+{
+    return no_memory ? NULL : __real_realloc(old, size);
+}
+
 static void the_first_error_wins(void **state)
 {
     (void)state;
@@ -184,6 +195,27 @@ static void a_buffer_grows_to_its_limit(void **state)
     tr_buf_done(&buf);
 }
 
+static void a_buffer_without_memory_says_so(void **state)
+{
+    (void)state;
+    struct tr_error err = {0};
+    struct tr_buf buf;
+    tr_buf_init(&buf, 100000);
+    tr_buf_append(&buf, "0123456789", 10);
+    no_memory = true;
+    for (int i = 0; i < 100; i++)
+        tr_buf_append(&buf, "0123456789", 10);
+    no_memory = false;
+    assert_int_equal(tr_buf_check(&buf, "the event", &err), TR_ENOMEM);
+    assert_string_equal(err.text, "no memory for the event: it has 250 bytes so far");
+    tr_buf_reset(&buf);
+    tr_error_reset(&err);
+    for (int i = 0; i < 100; i++)
+        tr_buf_append(&buf, "0123456789", 10);
+    assert_int_equal(tr_buf_check(&buf, "the event", &err), 0);
+    tr_buf_done(&buf);
+}
+
 static void a_failed_buffer_takes_nothing_more(void **state)
 {
     (void)state;
@@ -282,6 +314,7 @@ int main(void)
         cmocka_unit_test(a_reset_arena_takes_another_shape),
         cmocka_unit_test(steady_batches_take_nothing_more),
         cmocka_unit_test(a_buffer_grows_to_its_limit),
+        cmocka_unit_test(a_buffer_without_memory_says_so),
         cmocka_unit_test(a_failed_buffer_takes_nothing_more),
         cmocka_unit_test(a_buffer_prints),
         cmocka_unit_test(murmur2_is_that_of_the_java_client),

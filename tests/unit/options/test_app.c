@@ -99,6 +99,7 @@ static int hang(const struct tr_app_run *run, struct tr_error *err)
 static const struct tr_app_command commands[] = {
     {.name = "show", .help = "Shows.", .flags = show_flags, .run = show},
     {.name = "fail", .help = "Fails.", .run = refuse},
+    {.name = "run", .help = "Fails too, and logs.", .run = refuse},
     {.name = "stopped", .help = "Was stopped.", .run = stopped},
     {.name = "wait", .help = "Waits.", .run = wait_for_stop},
     {.name = "hang", .help = "Hangs.", .run = hang},
@@ -218,6 +219,28 @@ static void test_errors(void **state)
         "tailrace-test: cannot read the configuration nowhere: No such file or directory\n");
 }
 
+static void test_the_end_of_a_run_is_in_its_log(void **state)
+{
+    (void)state;
+    assert_int_equal(run("run"), 6);
+    assert_non_null(strstr(err_text,
+                           "\"level\":\"info\",\"component\":\"app\",\"event\":\"started\","
+                           "\"program\":\"tailrace-test\",\"version\":\"" TR_VERSION
+                           "\",\"command\":\"run\",\"config\":\"./tailrace.yaml\"}\n"));
+    assert_non_null(strstr(err_text,
+                           "\"level\":\"error\",\"component\":\"app\",\"event\":\"state\","
+                           "\"code\":\"ESTATE\",\"error\":\"the store is another pipeline's\","
+                           "\"where\":\"table a.b\",\"next\":\"exit 6\"}\n"));
+    assert_null(strstr(err_text, "tailrace-test: "));
+    assert_int_equal(run("run --log.format logfmt"), 6);
+    assert_non_null(strstr(err_text, "event=started"));
+    assert_non_null(
+        strstr(err_text, "\ntailrace-test: the store is another pipeline's [table a.b]\n"));
+    /* What comes before the log is set up is said to whoever starts it. */
+    assert_int_equal(run("run --source.prot=1"), 2);
+    assert_ptr_equal(strstr(err_text, "tailrace-test: "), err_text);
+}
+
 static void test_usage(void **state)
 {
     (void)state;
@@ -286,9 +309,13 @@ static void test_second_signal(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_command), cmocka_unit_test(test_errors),
-        cmocka_unit_test(test_usage),   cmocka_unit_test(test_help),
-        cmocka_unit_test(test_stop),    cmocka_unit_test(test_second_signal),
+        cmocka_unit_test(test_command),
+        cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_usage),
+        cmocka_unit_test(test_help),
+        cmocka_unit_test(test_stop),
+        cmocka_unit_test(test_second_signal),
+        cmocka_unit_test(test_the_end_of_a_run_is_in_its_log),
     };
     return cmocka_run_group_tests_name("app", tests, make_folder, remove_folder);
 }

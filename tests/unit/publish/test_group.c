@@ -467,6 +467,7 @@ static void test_other_row_at_that_number_stops(void **state)
     row(fixture, 1);
     row(fixture, 2);
     assert_int_equal(compare(fixture, 33), TR_ESTATE);
+    assert_non_null(strstr(fixture->err.text, TR_PLACE_GIVE_UP));
 }
 
 static void test_other_group_in_its_place_stops(void **state)
@@ -475,6 +476,7 @@ static void test_other_group_in_its_place_stops(void **state)
     send_half(fixture);
     assert_int_equal(tr_group_begin(&fixture->group, 9, 100, false, &fixture->batch, &fixture->err),
                      TR_ESTATE);
+    assert_non_null(strstr(fixture->err.text, TR_PLACE_GIVE_UP));
 }
 
 static void test_shorter_group_in_its_place_stops(void **state)
@@ -484,6 +486,7 @@ static void test_shorter_group_in_its_place_stops(void **state)
     begin(fixture, 1);
     row(fixture, 1);
     assert_int_equal(commit_at(fixture, 20), TR_ESTATE);
+    assert_non_null(strstr(fixture->err.text, TR_PLACE_GIVE_UP));
 }
 
 static void test_file_end_after_half_went_out_stops(void **state)

@@ -238,6 +238,8 @@ static void test_what_errors_mean(void **state)
         assert_int_equal(code, want->code);
         assert_int_equal(truncated, want->truncated);
         assert_non_null(hint);
+        if (code == TR_ESTATE)
+            assert_non_null(strstr(hint, TR_PLACE_GIVE_UP));
     }
 }
 
@@ -250,6 +252,10 @@ static void test_hints_name_the_statement(void **state)
     assert_non_null(strstr(hint, "ALTER USER {user}"));
     tr_source_classify(1227, "Access denied", &truncated, &hint);
     assert_non_null(strstr(hint, "GRANT REPLICATION SLAVE"));
+    tr_source_classify(1236, "Could not find first log file name in binary log index file",
+                       &truncated, &hint);
+    assert_non_null(strstr(hint, "--start latest --force-start"));
+    assert_non_null(strstr(hint, "rebuild the stores"));
 }
 
 /* ---- quoting -----------------------------------------------------------------------------------

@@ -123,6 +123,7 @@ static void refuses_anchors_that_run_backwards(void **state)
     place.offset = 500;
     assert_int_equal(advance(TR_BINLOG_QUERY, 7, 100, 550, 0), TR_ESTATE);
     assert_non_null(strstr(err.text, "bin.000001"));
+    assert_non_null(strstr(err.text, TR_PLACE_GIVE_UP));
     assert_int_equal(place.offset, 500);
 }
 
