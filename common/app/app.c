@@ -189,15 +189,14 @@ static int act(const struct tr_arguments *arguments, struct tr_app_run *run,
     return run_command(arguments, run, sections, err);
 }
 
-/* A line for people; a log record where only programs read what is written. */
+/* A line for people; before it a log record, where programs read what is written. */
 static void say_error(const struct tr_app *app, const struct tr_error *err, int exit_code)
 {
     char text[1200], next[32];
     snprintf(next, sizeof(next), "exit %d", exit_code);
     if (running && tr_log_is_json())
         tr_log_error(TR_LOG_ERROR, "app", err, next);
-    else
-        fprintf(stderr, "%s: %s\n", app->program, tr_error_format(err, text, sizeof(text)));
+    fprintf(stderr, "%s: %s\n", app->program, tr_error_format(err, text, sizeof(text)));
 }
 
 /* The error's line, and the exit code. */

@@ -50,7 +50,7 @@ struct tr_app_command {
 /*
  * Parses `PROGRAM COMMAND [--config FILE] [--flag [VALUE]] [--section.key=VALUE]…`, loads the
  * configuration, runs the command, prints its error as one clear line on stderr (`run` with a JSON
- * log as its last record), returns the exit code. Implements `help`, `--help`, `--help all`,
+ * log also as its last record), returns the exit code. Implements `help`, `--help`, `--help all`,
  * `help reference` (Markdown), `--version` itself. No command: usage on stderr, exit 1. Also sets
  * log.level, log.format (section "log").
  */

@@ -124,8 +124,7 @@ class Faults(tr.Case):
         tr.sql(f"UPDATE {shop}.a SET v = REPEAT('y', 10 * {MIB}) WHERE id = 2")
         done = pipe.capture.run("run", "--stop-at-end")
         self.assertEqual(done.returncode, KAFKA, done.stderr)
-        for words in (f"{shop}.a", r'\"pk.id\":2', tr.head()[0] + ":",
-                      "queue.buffering.max.kbytes"):
+        for words in (f"{shop}.a", '"pk.id":2', tr.head()[0] + ":", "queue.buffering.max.kbytes"):
             self.assertIn(words, done.stderr)
 
     def test_catalogue_that_is_ahead(self):

@@ -231,8 +231,10 @@ static void test_the_end_of_a_run_is_in_its_log(void **state)
                            "\"level\":\"error\",\"component\":\"app\",\"event\":\"state\","
                            "\"code\":\"ESTATE\",\"error\":\"the store is another pipeline's\","
                            "\"where\":\"table a.b\",\"next\":\"exit 6\"}\n"));
-    assert_null(strstr(err_text, "tailrace-test: "));
+    assert_non_null(
+        strstr(err_text, "\ntailrace-test: the store is another pipeline's [table a.b]\n"));
     assert_int_equal(run("run --log.format logfmt"), 6);
+    assert_null(strstr(err_text, "level=error"));
     assert_non_null(strstr(err_text, "event=started"));
     assert_non_null(
         strstr(err_text, "\ntailrace-test: the store is another pipeline's [table a.b]\n"));
