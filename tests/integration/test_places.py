@@ -458,6 +458,8 @@ class KilledCapture(OwnMariaDB):
         self.sql("FLUSH BINARY LOGS")
         first = self.head()[0]
         child = self.start("--start", f"{first}:4")
+        # One that dies before its first checkpoint was never started: the next begins at the end.
+        self.wait_for(lambda: '"event":"reading"' in self.log(), "the first checkpoint")
         ordinary(self)
         undone(self)
         child = self.killed_while(child, self.small_changes, KILLS)
