@@ -168,7 +168,8 @@ class Flow(RuntimeCase):
         self.assertIn('tailrace_consumer_state{state="waiting"} 1', self.get(program, "/metrics"))
         done = program.run("check")
         self.assertEqual(done.returncode, 0, done.stderr)
-        self.assertRegex(done.stdout, rf"\nwarning: topic {self.hand.control} holds no checkpoint: ")
+        self.assertRegex(done.stdout,
+                         rf"\nwarning: topic {self.hand.control} holds no checkpoint: ")
         self.assertTrue(done.stdout.endswith("\nok: ready to run, 1 warnings\n"), done.stdout)
         self.begin()
         self.write(range(100))
