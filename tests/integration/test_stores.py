@@ -138,6 +138,19 @@ class Stores(tr.Case):
                f"UPDATE {shop}.single SET k = 'B' WHERE k = 'a,b'")
         pipe.assert_equal()
 
+    def test_a_set_of_another_character_set_as_key(self):
+        """Its values come as base64, in a row and in a delete's key."""
+        pipe, shop = self.begin(
+            "CREATE TABLE {db}.t (s SET('a','č') CHARACTER SET latin2 PRIMARY KEY, v INT)",
+            "INSERT INTO {db}.t VALUES ('a', 1), ('č', 2), ('a,č', 3), ('', 4)", stores=["sqlite"])
+        rows = "SELECT s FROM t ORDER BY v"
+        program = pipe["sqlite"]
+        program.wait_status(lambda one: tr.total(one, "applied") == 4, "the rows")
+        self.assertEqual(self.rows(pipe, rows), [("AQ==",), ("Ag==",), ("Aw==",), ("[]",)])
+        tr.sql(f"DELETE FROM {shop}.t WHERE v <> 2")
+        program.wait_status(lambda one: tr.total(one, "applied") == 7, "the deletes")
+        self.assertEqual(self.rows(pipe, rows), [("Ag==",)])
+
     def refused(self, pipe, store, key):
         """One record of all went to the dead letters; all others were applied."""
         program = pipe[store]
