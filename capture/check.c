@@ -11,7 +11,7 @@
 #include "start.h"
 #include "to_kafka.h"
 
-#define READ_MS 10000
+#define READ_MS 30000
 
 struct check {
     const struct tr_capture *config;

@@ -44,7 +44,7 @@ struct pipeline {
     struct tr_error reader_error;
     atomic_bool reader_failed; /* for good: nothing more comes, and the process is to end */
     int reader_result;
-    bool publishing;      /* the start, which may take long, is over */
+    bool publishing;      /* to Kafka, and the start, which may take long, is over */
     int64_t shown;        /* version of the position that status has */
     bool in_trouble;      /* Kafka; as status has it */
     int64_t stop_seen_us; /* when the publishing thread first saw the end; 0 = not yet */
@@ -531,9 +531,11 @@ static int serve_kafka(struct pipeline *pipeline, struct tr_error *err)
 static int publish(struct pipeline *pipeline, struct tr_error *err)
 {
     int rc = 0;
-    pipeline->publishing = true;
+    /* Whoever reads a file or standard output may take all the time he wants. */
+    pipeline->publishing = pipeline->to_kafka;
     while (rc == 0) {
-        tr_status_beat(&pipeline->status);
+        if (pipeline->publishing)
+            tr_status_beat(&pipeline->status);
         bool busy = pipeline->to_kafka && tr_to_kafka_busy(&pipeline->kafka);
         struct tr_batch *batch = tr_handover_take(pipeline->handover, busy ? BUSY_MS : IDLE_MS);
         if (batch == NULL && tr_handover_finished(pipeline->handover))

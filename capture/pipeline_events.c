@@ -17,6 +17,7 @@ enum {
 #define FLAG_ARTIFICIAL 0x20
 #define FLAG_IGNORABLE 0x80
 #define LOOK_US 1000000
+#define LOOK_AGAIN_US 10000000
 
 /* ---- batches -------------------------------------------------------------------------------- */
 
@@ -117,19 +118,37 @@ int tr_reader_look(struct tr_reader *reader, struct tr_error *err)
     return rc;
 }
 
-/* Once a second: where the server is, and, unless a group is open, whether a statement has made a
- * cascade that isn't logged. */
+/* Once a second, no group is open: where the server is, and whether a statement has made a cascade
+ * that isn't logged. */
 static int now_and_then(struct tr_reader *reader, struct tr_error *err)
 {
     int64_t now = tr_clock_mono_us();
     int rc = now - reader->looked_us < LOOK_US ? 0 : tr_reader_look(reader, err);
     bool due = now - reader->rechecked_us >= LOOK_US;
-    if (rc != 0 || !reader->recheck_cascades || reader->group.open || !due)
+    if (rc != 0 || !reader->recheck_cascades || !due)
         return rc;
     reader->rechecked_us = now;
     rc = tr_pipeline_check_cascades(reader->config, reader->source, reader->rules, err);
     /* Asked again when the connection broke over it. */
     reader->recheck_cascades = rc != 0;
+    return rc;
+}
+
+/* A large group takes long: how far behind we are is told meanwhile. It is not given up because the
+ * server has no time for the question. */
+static int look_inside(struct tr_reader *reader, struct tr_error *err)
+{
+    struct tr_error passing = {0};
+    int64_t now = tr_clock_mono_us();
+    if (now - reader->looked_us < LOOK_US)
+        return 0;
+    int rc = tr_reader_look(reader, &passing);
+    if (rc != 0 && tr_error_class_of(rc) == TR_CLASS_RETRY) {
+        reader->looked_us = tr_clock_mono_us() + LOOK_AGAIN_US;
+        return 0;
+    }
+    if (rc != 0)
+        *err = passing;
     return rc;
 }
 
@@ -406,8 +425,7 @@ static int counted_event(struct tr_reader *reader, const struct tr_binlog_event 
     int rc = dispatch(reader, ev, start, err);
     if (rc != 0)
         return rc;
-    /* A large group takes long: how far behind we are is told meanwhile. */
-    return reader->group.open ? now_and_then(reader, err) : set_boundary(reader, ev, err);
+    return reader->group.open ? look_inside(reader, err) : set_boundary(reader, ev, err);
 }
 
 int tr_reader_event(struct tr_reader *reader, const uint8_t *data, size_t length,

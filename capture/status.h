@@ -69,7 +69,8 @@ void tr_status_sample(struct tr_status *status);
 void tr_status_write(struct tr_status *status, bool live, struct tr_buf *out);
 /* The publishing thread goes round, be it that it waits for a server. */
 void tr_status_beat(struct tr_status *status);
-/* Whether it went round in the last 90 s, for /healthz. Longer than any single call may take. */
+/* Whether it went round in the last 90 s, for /healthz; longer than any single call to Kafka may
+ * take. Before the first beat it counts as alive. */
 bool tr_status_alive(struct tr_status *status);
 /* Whether changes pass right now, for /readyz; `out` gets "ok", or the state and its trouble. */
 bool tr_status_ready(struct tr_status *status, struct tr_buf *out);

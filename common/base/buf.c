@@ -28,7 +28,10 @@ static bool fail(struct tr_buf *buf)
 
 bool tr_buf_grow(struct tr_buf *buf, size_t more)
 {
-    if (buf->failed || more > buf->limit || buf->length > buf->limit - more)
+    if (buf->failed)
+        return fail(buf);
+    buf->no_memory = false;
+    if (more > buf->limit || buf->length > buf->limit - more)
         return fail(buf);
     size_t needed = buf->length + more;
     size_t capacity = buf->capacity < BUF_FIRST_BYTES ? BUF_FIRST_BYTES : buf->capacity;

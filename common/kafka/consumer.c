@@ -292,11 +292,11 @@ int tr_kafka_consumer_take(struct tr_kafka_consumer *consumer, struct tr_kafka_m
 /* ---- positions ------------------------------------------------------------------------------ */
 
 /* Without memory for it, it is not known later. */
-static void put_metadata(rd_kafka_topic_partition_t *elem, int64_t read_until_ms)
+static void put_metadata(rd_kafka_topic_partition_t *elem, int64_t whole_until_ms)
 {
     char text[24];
-    snprintf(text, sizeof(text), "%lld", (long long)read_until_ms);
-    elem->metadata = read_until_ms > 0 ? strdup(text) : NULL; /* freed with the list */
+    snprintf(text, sizeof(text), "%lld", (long long)whole_until_ms);
+    elem->metadata = whole_until_ms > 0 ? strdup(text) : NULL; /* freed with the list */
     elem->metadata_size = elem->metadata != NULL ? strlen(text) : 0;
 }
 
@@ -310,7 +310,7 @@ static rd_kafka_topic_partition_list_t *list_of(struct tr_kafka_consumer *consum
             list, tr_kafka_consumer_topic_name(consumer, partitions[i].topic),
             partitions[i].partition);
         elem->offset = partitions[i].offset;
-        put_metadata(elem, partitions[i].read_until_ms);
+        put_metadata(elem, partitions[i].whole_until_ms);
     }
     return list;
 }

@@ -146,9 +146,9 @@ struct tr_kafka_partition {
     /* In: committed offset or TR_KAFKA_OFFSET_NONE. Out: where to start, or
      * TR_KAFKA_OFFSET_BEGINNING; a NONE left standing is TR_EBUG. */
     int64_t offset;
-    /* Wall time in ms: all that the partition had held by then was read up to `offset`. It is kept
-     * with a commit, as the offset's metadata (decimal text); 0 = not known. */
-    int64_t read_until_ms;
+    /* Wall time in ms: who has read up to `offset` misses no delete of before. It is kept with a
+     * commit, as the offset's metadata (decimal text); 0 = not known. */
+    int64_t whole_until_ms;
 };
 
 struct tr_kafka_consumer_config {
@@ -189,7 +189,7 @@ int tr_kafka_consumer_take(struct tr_kafka_consumer *consumer, struct tr_kafka_m
 int tr_kafka_consumer_pause(struct tr_kafka_consumer *consumer,
                             const struct tr_kafka_partition *partitions, size_t count, bool pause,
                             struct tr_error *err) TR_MUST_CHECK;
-/* Commits `offset` (next to read) of each partition, with read_until_ms; wait = synchronously. */
+/* Commits `offset` (next to read) of each partition, with whole_until_ms; wait = synchronously. */
 int tr_kafka_consumer_commit(struct tr_kafka_consumer *consumer,
                              const struct tr_kafka_partition *partitions, size_t count, bool wait,
                              struct tr_error *err) TR_MUST_CHECK;

@@ -19,7 +19,7 @@
 /* ---- lists ---------------------------------------------------------------------------------- */
 
 /* Metadata that other tools wrote is no time. */
-static int64_t read_until_ms_of(const rd_kafka_topic_partition_t *elem)
+static int64_t whole_until_ms_of(const rd_kafka_topic_partition_t *elem)
 {
     int64_t ms = 0;
     const char *text = elem->metadata;
@@ -42,7 +42,7 @@ static struct tr_kafka_partition *partitions_of(struct tr_kafka_consumer *consum
             .topic = tr_kafka_consumer_topic(consumer, list->elems[i].topic),
             .partition = list->elems[i].partition,
             .offset = list->elems[i].offset,
-            .read_until_ms = read_until_ms_of(&list->elems[i]),
+            .whole_until_ms = whole_until_ms_of(&list->elems[i]),
         };
     return partitions;
 }

@@ -224,24 +224,35 @@ static int check_range(const struct assigning *a, const char *topic, int32_t par
 }
 
 /*
- * Deletes that came while we were away may be gone from a compacted topic, and their rows still in
- * the store. The group's offset tells until when we were there, if we begin no lower; else the
- * first record has to (see tr_part's tombstones_kept_ms, which is returned).
+ * Until when the store misses no delete: one that reads from the beginning has no row yet that a
+ * lost one could have removed; else the group's offset tells, if we begin no lower.
+ */
+static int64_t whole_until(const struct assigning *a, int64_t start, int64_t committed)
+{
+    if (start <= a->low)
+        return tr_clock_wall_us() / 1000;
+    return committed >= 0 && start >= committed ? a->one->whole_until_ms : 0;
+}
+
+/*
+ * Deletes that came since then may be gone from a compacted topic, and their rows still in the
+ * store. Where it isn't known, the first record has to tell: see tr_part's tombstones_kept_ms,
+ * which is returned.
  */
 static int64_t tombstones_at_stake(const struct assigning *a, const struct tr_part *part,
-                                   int64_t start, int64_t committed)
+                                   int64_t start)
 {
-    int64_t kept_ms = a->info.delete_retention_ms, until_ms = a->one->read_until_ms;
+    int64_t kept_ms = a->info.delete_retention_ms;
     if (strstr(a->info.cleanup_policy, "compact") == NULL || start <= a->low || start >= a->high)
         return -1;
-    if (committed < 0 || start < committed || until_ms == 0 || kept_ms < 0)
+    if (part->whole_ms == 0 || kept_ms < 0)
         return kept_ms;
-    int64_t away_ms = tr_clock_wall_us() / 1000 - until_ms;
-    if (away_ms > kept_ms)
+    int64_t behind_ms = tr_clock_wall_us() / 1000 - part->whole_ms;
+    if (behind_ms > kept_ms)
         tr_log(TR_LOG_WARN, "consumer",
-               "away for longer than tombstones are kept: verify or rebuild the store",
+               "away or behind for longer than tombstones are kept: verify or rebuild the store",
                TR_STR("topic", part->topic_name), TR_INT("partition", part->partition),
-               TR_INT("offset", start), TR_INT("away_s", away_ms / 1000), TR_END);
+               TR_INT("offset", start), TR_INT("behind_s", behind_ms / 1000), TR_END);
     return -1;
 }
 
@@ -257,12 +268,13 @@ static void begin_part(struct tr_part *part, int64_t start, int64_t committed, i
     atomic_store(&part->released_before, atomic_load(&part->released));
     /* Where we start lower than the group was told, it is told so: its tools show a true lag. */
     part->committed = start == committed ? committed : TR_KAFKA_OFFSET_NONE;
-    part->committed_until_ms = a->one->read_until_ms;
+    part->committed_until_ms = a->one->whole_until_ms;
     part->written = progress == start ? start : -1;
     part->delete_version = -1;
     part->table = NULL;
     part->paused = false;
-    part->tombstones_kept_ms = tombstones_at_stake(a, part, start, committed);
+    part->whole_ms = whole_until(a, start, committed);
+    part->tombstones_kept_ms = tombstones_at_stake(a, part, start);
     atomic_store(&part->assigned, true);
 }
 

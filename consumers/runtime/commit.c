@@ -14,8 +14,10 @@
 #define METER_US 1000000
 #define ENDS_US 5000000
 #define DRAIN_MS 10000
-/* An idle partition's commit is repeated, so that its time tells until when we were there. */
+/* An idle partition's commit is repeated, also at the end, so that its time tells until when we
+ * were there. */
 #define RENEW_MS 60000
+#define RENEW_LAST_MS 5000
 
 /* ---- commits --------------------------------------------------------------------------------- */
 
@@ -31,27 +33,46 @@ static bool reserve(struct tr_run *run, size_t count)
     return true;
 }
 
-static bool due(const struct tr_part *part, const struct tr_kafka_partition *now, bool last)
+/* At the end it is not worth waiting for a broker that is away. */
+static int64_t renew_after(struct tr_run *run, bool last)
+{
+    if (!last)
+        return RENEW_MS;
+    pthread_mutex_lock(&run->live.lock);
+    bool trouble = run->live.kafka[0] != '\0';
+    pthread_mutex_unlock(&run->live.lock);
+    return trouble ? INT64_MAX : RENEW_LAST_MS;
+}
+
+/* Wall time in ms: the store misses no delete of before; 0 = not known. */
+static int64_t whole_until(const struct tr_part *part)
+{
+    int64_t read_ms = tr_part_read_until_ms(part);
+    return read_ms > part->whole_ms ? read_ms : part->whole_ms;
+}
+
+static bool due(const struct tr_part *part, const struct tr_kafka_partition *now, int64_t renew_ms)
 {
     if (!atomic_load(&part->assigned) || now->offset < 0 || now->offset < part->committed)
         return false;
     return now->offset > part->committed ||
-           now->read_until_ms - part->committed_until_ms >= (last ? 1 : RENEW_MS);
+           now->whole_until_ms - part->committed_until_ms >= renew_ms;
 }
 
 int tr_run_commit(struct tr_run *run, bool wait, struct tr_error *err)
 {
     size_t count = 0;
+    int64_t renew_ms = renew_after(run, wait);
     if (!reserve(run, run->parts.count))
         return tr_error_set(err, TR_ENOMEM, "no memory for offsets");
     for (size_t i = 0; i < run->parts.count; i++) {
         struct tr_part *part = run->parts.all[i];
-        int64_t until_ms = tr_part_read_until_ms(part); /* before the offset: never too late */
+        int64_t until_ms = whole_until(part); /* before the offset: never too late */
         run->scratch[count] = (struct tr_kafka_partition){.topic = part->topic,
                                                           .partition = part->partition,
                                                           .offset = tr_part_next(part),
-                                                          .read_until_ms = until_ms};
-        if (due(part, &run->scratch[count], wait))
+                                                          .whole_until_ms = until_ms};
+        if (due(part, &run->scratch[count], renew_ms))
             count++;
     }
     if (count == 0)
@@ -64,7 +85,7 @@ int tr_run_commit(struct tr_run *run, bool wait, struct tr_error *err)
         const struct tr_kafka_partition *one = &run->scratch[i];
         struct tr_part *part = tr_parts_find(&run->parts, one->topic, one->partition);
         part->committed = one->offset;
-        part->committed_until_ms = one->read_until_ms;
+        part->committed_until_ms = one->whole_until_ms;
     }
     return 0;
 }

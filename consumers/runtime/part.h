@@ -56,7 +56,8 @@ struct tr_part {
     struct tr_table *table;     /* of the record before */
     uint32_t batch_slot[2];     /* where it is in its lane's batches; see tr_batch_part_of */
     int64_t committed;          /* what we asked the group to remember */
-    int64_t committed_until_ms; /* read_until_ms of that */
+    int64_t committed_until_ms; /* whole_until_ms of that */
+    int64_t whole_ms;           /* wall time: the store misses no delete of before; 0 = not known */
 
     /* Lane. */
     int64_t written; /* progress that the store was given */

@@ -20,8 +20,8 @@ struct member {
     int64_t start;
     int assigned, revoked;
     int taken;
-    int64_t next;          /* the offset that must come next */
-    int64_t read_until_ms; /* came with the last assignment */
+    int64_t next;           /* the offset that must come next */
+    int64_t whole_until_ms; /* came with the last assignment */
 };
 
 static struct mock mock;
@@ -34,7 +34,7 @@ static int on_assigned(void *context, struct tr_kafka_partition *partitions, siz
     if (member->refuse != 0 && (member->passes == 0 || member->assigned <= member->passes))
         return tr_error_set(err, member->refuse, "refused by the test");
     for (size_t i = 0; i < count; i++) {
-        member->read_until_ms = partitions[i].read_until_ms;
+        member->whole_until_ms = partitions[i].whole_until_ms;
         partitions[i].offset = member->start;
     }
     return 0;
@@ -112,17 +112,17 @@ static void test_takes_and_commits(void **state)
     assert_int_equal(member.taken, MESSAGES - 7);
     assert_int_equal(tr_kafka_consumer_position(member.consumer, 0, 0), MESSAGES);
     assert_int_equal(tr_kafka_consumer_end(member.consumer, 0, 0), MESSAGES);
-    struct tr_kafka_partition done = {.offset = 42, .read_until_ms = 1700000000123};
+    struct tr_kafka_partition done = {.offset = 42, .whole_until_ms = 1700000000123};
     assert_int_equal(tr_kafka_consumer_commit(member.consumer, &done, 1, true, &err), 0);
     tr_kafka_consumer_close(member.consumer);
     assert_int_equal(member.revoked, 1);
     done.offset = TR_KAFKA_OFFSET_NONE;
     assert_int_equal(tr_kafka_group_offsets(&mock.properties, "g", topics, &done, 1, &err), 0);
     assert_int_equal(done.offset, 42);
-    member = (struct member){.start = 42, .next = 42, .read_until_ms = -1};
+    member = (struct member){.start = 42, .next = 42, .whole_until_ms = -1};
     join(&member);
     assert_int_equal(take_until(&member, 1, &err), 0);
-    assert_int_equal(member.read_until_ms, 1700000000123);
+    assert_int_equal(member.whole_until_ms, 1700000000123);
     tr_kafka_consumer_close(member.consumer);
 }
 
