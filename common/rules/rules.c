@@ -310,22 +310,6 @@ static int parse_name(struct tr_rules *rules, const struct place *place, const c
     return 0;
 }
 
-/* POSIX has no \d and \D: they become bracket expressions. `out` holds 5 bytes for each of text. */
-static void translate_regex(const char *text, size_t length, char *out)
-{
-    for (size_t i = 0; i < length; i++) {
-        bool escape = text[i] == '\\' && i + 1 < length;
-        if (escape && (text[i + 1] == 'd' || text[i + 1] == 'D')) {
-            out = stpcpy(out, text[++i] == 'd' ? "[0-9]" : "[^0-9]");
-            continue;
-        }
-        *out++ = text[i];
-        if (escape)
-            *out++ = text[++i];
-    }
-    *out = '\0';
-}
-
 /* The last byte of the atom that begins there: of a bracket expression, an escape, or itself. */
 static const char *end_of_atom(const char *at, const char *end)
 {
@@ -338,6 +322,30 @@ static const char *end_of_atom(const char *at, const char *end)
         if (*in == '[' && strchr(":.=", in[1]) != NULL)
             in += strcspn(in, "]"); /* what ends a class in it is not its own end */
     return in;
+}
+
+/* POSIX has no \d and \D: they become bracket expressions, and \d in one a range of it. False for a
+ * \D in one. `out` holds 5 bytes for each of text. */
+static bool translate_regex(const char *text, const char *end, char *out)
+{
+    const char *brackets = text; /* up to there, a backslash is one character of a set */
+    for (const char *at = text; at < end; at++) {
+        bool inside = at < brackets, escape = *at == '\\' && at + 1 < end;
+        if (escape && (at[1] == 'd' || at[1] == 'D')) {
+            if (inside && at[1] == 'D')
+                return false;
+            out = stpcpy(out, inside ? "0-9" : at[1] == 'd' ? "[0-9]" : "[^0-9]");
+            at++;
+            continue;
+        }
+        if (!inside && *at == '[')
+            brackets = end_of_atom(at, end);
+        *out++ = *at;
+        if (escape && !inside)
+            *out++ = *++at;
+    }
+    *out = '\0';
+    return true;
 }
 
 /* How often the C library writes out what stands before this repetition. */
@@ -436,13 +444,14 @@ static int parse_regex(struct tr_rules *rules, const struct place *place, const 
     size_t length = strlen(at);
     if (length < 3 || at[length - 1] != '/')
         return bad(place, "an expression is written /…/");
-    const char *fault = regex_fault(at + 1, at + length - 1);
-    if (fault != NULL)
-        return bad(place, fault);
     char *text = tr_arena_alloc(&rules->arena, length * 5 + 1);
     if (text == NULL)
         return no_memory(place);
-    translate_regex(at + 1, length - 2, text);
+    if (!translate_regex(at + 1, at + length - 1, text))
+        return bad(place, "\\D can't stand in brackets; write what it may be");
+    const char *fault = regex_fault(text, text + strlen(text));
+    if (fault != NULL)
+        return bad(place, fault);
     int rc = regcomp(&rule->regex, text, REG_EXTENDED | REG_NOSUB);
     rule->is_regex = rc == 0;
     if (rc == 0)

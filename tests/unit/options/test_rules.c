@@ -165,6 +165,10 @@ static void test_regex(void **state)
                      0);
     assert_true(match("tenant_000017", "events_2026_01_31"));
     assert_true(match("abc", "dejx"));
+    /* A backslash in brackets is one of their characters, but for \d. */
+    assert_int_equal(parse("['/^[\\d_]+\\.[x\\]+$/']"), 0);
+    assert_true(match("1_2", "x\\"));
+    assert_false(match("d", "x"));
     assert_int_equal(parse("['/user/']"), 0);
     assert_true(match("app", "users"));
     assert_false(match("mysql", "user"));
@@ -241,6 +245,7 @@ static void test_bad_rules(void **state)
     expect_error("[\"`a.b\"]", "the closing back-tick is missing");
     expect_error("[\".b\"]", "is empty");
     expect_error("['/(/']", "rule '/(/': ");
+    expect_error("['/[a\\\\D]/']", "can't stand in brackets");
     expect_error("['/(a{100}){50}/']", "too large");
     expect_error("['/a{5000}/']", "too large");
     expect_error("['/a{99999999999999999999}/']", "too large");
