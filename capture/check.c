@@ -1,9 +1,9 @@
 /* check.c - `tailrace-capture check`. See commands.h. */
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "app.h"
 #include "commands.h"
 #include "kafka.h"
 #include "pipeline.h"
@@ -23,19 +23,6 @@ struct check {
     unsigned tables, warnings;
 };
 
-static void warn(struct check *check, const char *format, ...) TR_PRINTF(2, 3);
-
-static void warn(struct check *check, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    fputs("warning: ", stdout);
-    vprintf(format, args);
-    fputc('\n', stdout);
-    va_end(args);
-    check->warnings++;
-}
-
 /* ---- source -----------------------------------------------------------------------------------
  */
 
@@ -50,21 +37,24 @@ static int check_table(void *context, struct tr_slice database, struct tr_slice 
     check->tables++;
     if (!has_key && (own == NULL || tr_node_get(own, "key") == NULL)) {
         bool skip = check->config->capture.on_no_key == TR_ON_NO_KEY_SKIP;
-        warn(check, "table %.*s.%.*s has no key (PRIMARY KEY, or UNIQUE over NOT NULL columns): %s",
-             (int)database.length, database.data, (int)table.length, table.data,
-             skip ? "its rows are not captured (capture.on_no_key: skip)"
-                  : "capture stops at its first row; give it a key, exclude it, or set "
-                    "capture.on_no_key: skip");
+        tr_app_warn(&check->warnings,
+                    "table %.*s.%.*s has no key (PRIMARY KEY, or UNIQUE over NOT NULL columns): %s",
+                    (int)database.length, database.data, (int)table.length, table.data,
+                    skip ? "its rows are not captured (capture.on_no_key: skip)"
+                         : "capture stops at its first row; give it a key, exclude it, or set "
+                           "capture.on_no_key: skip");
     }
     return tr_schema_table_topic(check->schema, database, table, &topic, err);
 }
 
 static void warn_partly(void *context, struct tr_slice database)
 {
-    warn(context,
-         "the account may not SELECT from all of %.*s.*: capture stops at the first row of a table "
-         "that it captures and the account can't see",
-         (int)database.length, database.data);
+    struct check *check = context;
+    tr_app_warn(
+        &check->warnings,
+        "the account may not SELECT from all of %.*s.*: capture stops at the first row of a table "
+        "that it captures and the account can't see",
+        (int)database.length, database.data);
 }
 
 static int check_source(struct check *check, struct tr_error *err)
@@ -83,7 +73,7 @@ static int check_source(struct check *check, struct tr_error *err)
         rc = tr_source_filters(check->source, filters, sizeof(filters), err);
     }
     if (rc == 0 && filters[0] != '\0')
-        warn(check, "the server's binlog filters leave changes out: %s", filters);
+        tr_app_warn(&check->warnings, "the server's binlog filters leave changes out: %s", filters);
     if (rc == 0)
         rc = tr_pipeline_check_select(check->source, check->rules, warn_partly, check, err);
     if (rc == 0)
@@ -93,7 +83,8 @@ static int check_source(struct check *check, struct tr_error *err)
     if (rc == 0)
         printf("ok: %u tables are captured\n", check->tables);
     if (rc == 0 && check->tables == 0)
-        warn(check, "no table matches capture.tables (or the account has no SELECT on them)");
+        tr_app_warn(&check->warnings,
+                    "no table matches capture.tables (or the account has no SELECT on them)");
     return rc;
 }
 
@@ -104,10 +95,10 @@ static void compare_time(struct check *check, const char *topic, const char *nam
                          int64_t wanted, const char *effect)
 {
     if (is >= 0 && is != wanted)
-        warn(check,
-             "topic %s has %s=%" PRId64 ", capture.topic_settings.%s is %" PRId64 " ms: %s; "
-             "kafka-configs can change it",
-             topic, name, is, name, wanted, effect);
+        tr_app_warn(&check->warnings,
+                    "topic %s has %s=%" PRId64 ", capture.topic_settings.%s is %" PRId64 " ms: %s; "
+                    "kafka-configs can change it",
+                    topic, name, is, name, wanted, effect);
 }
 
 /* An existing topic is used as it is. */
@@ -116,19 +107,20 @@ static void compare_topic(struct check *check, const char *topic,
 {
     const struct tr_capture_settings *settings = &check->config->capture;
     if (info->partitions != settings->partitions)
-        warn(check,
-             "topic %s has %" PRId32 " partitions, capture.partitions is %" PRId64
-             ": it is used as it was registered",
-             topic, info->partitions, settings->partitions);
+        tr_app_warn(&check->warnings,
+                    "topic %s has %" PRId32 " partitions, capture.partitions is %" PRId64
+                    ": it is used as it was registered",
+                    topic, info->partitions, settings->partitions);
     if (settings->replication > 0 && info->replication > 0 &&
         info->replication != settings->replication)
-        warn(check,
-             "topic %s has %" PRId32 " replicas, capture.replication is %" PRId64
-             ": kafka-reassign-partitions can change it",
-             topic, info->replication, settings->replication);
+        tr_app_warn(&check->warnings,
+                    "topic %s has %" PRId32 " replicas, capture.replication is %" PRId64
+                    ": kafka-reassign-partitions can change it",
+                    topic, info->replication, settings->replication);
     if (info->cleanup_policy[0] != '\0' && strcmp(info->cleanup_policy, "compact") != 0)
-        warn(
-            check, "topic %s has cleanup.policy=%s, not compact: %s", topic, info->cleanup_policy,
+        tr_app_warn(
+            &check->warnings, "topic %s has cleanup.policy=%s, not compact: %s", topic,
+            info->cleanup_policy,
             strstr(info->cleanup_policy, "delete") != NULL
                 ? "its oldest rows are deleted by time or size, and stores can't be rebuilt from it"
                 : "it grows without end");

@@ -2,6 +2,7 @@
 #include "app.h"
 
 #include <errno.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -36,6 +37,17 @@ static const struct tr_option log_options[] = {
      .help = "Auto is logfmt on a terminal and JSON otherwise."},
     {.key = NULL},
 };
+
+void tr_app_warn(unsigned *warnings, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    fputs("warning: ", stdout);
+    vprintf(format, args);
+    fputc('\n', stdout);
+    va_end(args);
+    (*warnings)++;
+}
 
 const char *tr_app_flag_value(const struct tr_app_run *run, const char *name)
 {

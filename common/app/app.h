@@ -55,6 +55,8 @@ struct tr_app_command {
  * log.level, log.format (section "log").
  */
 int tr_app_main(const struct tr_app *app, int argc, char **argv);
+/* A line of `check` on stdout: "warning: …"; counts it. */
+void tr_app_warn(unsigned *warnings, const char *format, ...) TR_PRINTF(2, 3);
 /* NULL when the flag was not given; "" when it was given and takes no value. */
 const char *tr_app_flag_value(const struct tr_app_run *run, const char *name);
 

@@ -1,9 +1,9 @@
 /* check.c - `check`: the configuration and the servers behind it. See commands.h. */
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "app.h"
 #include "commands.h"
 #include "plan.h"
 #include "sink_call.h"
@@ -15,19 +15,6 @@ struct checking {
     bool control;
     unsigned warnings;
 };
-
-static void warn(struct checking *c, const char *format, ...) TR_PRINTF(2, 3);
-
-static void warn(struct checking *c, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    fputs("warning: ", stdout);
-    vprintf(format, args);
-    fputc('\n', stdout);
-    va_end(args);
-    c->warnings++;
-}
 
 /* ---- tables that rules name ------------------------------------------------------------------ */
 
@@ -87,8 +74,9 @@ static int check_kafka(struct checking *c, struct tr_error *err)
     c->control = rc == 0;
     if (!c->control) {
         printf("ok: kafka\n");
-        warn(c, "topic %s holds no checkpoint: start tailrace-capture for pipeline %s",
-             c->session.control_topic, c->session.context.pipeline);
+        tr_app_warn(&c->warnings,
+                    "topic %s holds no checkpoint: start tailrace-capture for pipeline %s",
+                    c->session.control_topic, c->session.context.pipeline);
         return 0;
     }
     if (tr_plan_make(&c->plan, &c->session, err) < 0)
@@ -96,7 +84,7 @@ static int check_kafka(struct checking *c, struct tr_error *err)
     printf("ok: kafka: pipeline id %s, %zu topics, %zu partitions\n",
            tr_session_pipeline_id(&c->session), c->plan.topic_count, c->plan.part_count);
     if (c->plan.topic_count == 0)
-        warn(c, "no table that the rules take has been captured yet");
+        tr_app_warn(&c->warnings, "no table that the rules take has been captured yet");
     return 0;
 }
 

@@ -191,15 +191,19 @@ class Output(tr.Case):
                          [found[-1]["version"]])
         self.assertEqual(len({one["xid"] for one in found}), 1)
 
+    def start_to_pipe(self, pipe):
+        """The running capture; what it prints waits until it is read."""
+        pipe.capture.child = subprocess.Popen(
+            [pipe.capture.path(), "run", "--config", pipe.config, "--output", "stdout"],
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=pipe.folder)
+        pipe.capture.wait_status(lambda status: status["state"] == "running", "running")
+        return pipe.capture.child
+
     def test_lag_is_told_inside_a_large_group(self):
         """Nobody reads what comes out, so that capture stands in the middle of the group."""
         pipe, shop = self.make(capture={"hold_bytes": "64KiB", "batch_bytes": "16KiB"})
         tr.sql(f"CREATE TABLE {shop}.a (id INT PRIMARY KEY, v VARCHAR(200))")
-        child = subprocess.Popen(
-            [pipe.capture.path(), "run", "--config", pipe.config, "--output", "stdout"],
-            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=pipe.folder)
-        pipe.capture.child = child
-        pipe.capture.wait_status(lambda status: status["state"] == "running", "running")
+        child = self.start_to_pipe(pipe)
         time.sleep(1.5)  # the head is looked at once a second
         tr.sql(f"INSERT INTO {shop}.a SELECT seq, REPEAT('x', 150) FROM {shop}.seq_1_to_20000")
         pipe.capture.wait_status(lambda status: status["lag"]["bytes"] > 20000 * 150, "its lag")
@@ -213,11 +217,7 @@ class Output(tr.Case):
         """What is read is at the head already, in the next file; nobody takes it."""
         pipe, shop = self.make()
         tr.sql(f"CREATE TABLE {shop}.a (id INT PRIMARY KEY, v VARCHAR(200))")
-        child = subprocess.Popen(
-            [pipe.capture.path(), "run", "--config", pipe.config, "--output", "stdout"],
-            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=pipe.folder)
-        pipe.capture.child = child
-        pipe.capture.wait_status(lambda status: status["state"] == "running", "running")
+        child = self.start_to_pipe(pipe)
         tr.sql(*[f"INSERT INTO {shop}.a VALUES ({n}, REPEAT('x', 150))" for n in range(400)])
         tr.sql("FLUSH BINARY LOGS", f"INSERT INTO {shop}.a VALUES (400, 'behind it')")
         end = tr.head()
